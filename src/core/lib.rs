@@ -1,0 +1,10 @@
+//! What the agent, the tracer and the collector share: pure code without sockets, clock, files or threads.
+//!
+//! Time is an argument ([`time::Millis`]): `handle_*` takes in, `poll_*` gives out, `poll_timeout` says when to
+//! come back.
+
+#![forbid(unsafe_code)]
+
+pub mod player;
+pub mod session;
+pub mod time;

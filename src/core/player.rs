@@ -1,0 +1,609 @@
+//! Player protocol v1: what a player tells the daemon.
+//!
+//! A player connects to the `SOCK_SEQPACKET` socket `/run/stbeacon/player.sock` and sends one JSON object a
+//! datagram, at most [`MAX_DATAGRAM`] bytes of UTF-8. The GStreamer tracer is one such player; any other may
+//! speak the same protocol. Every message has
+//!
+//! * `v`: the protocol version, [`VERSION`];
+//! * `type`: what it is, see [`Event`] and [`Reply`];
+//! * `at`: when it happened, in ms of `CLOCK_BOOTTIME` ([`Millis`]). Time need not be in order; the daemon
+//!   takes an earlier time for "now".
+//!
+//! All but `hello` name the `session` they belong to: 1 to [`MAX_SESSION_ID`] bytes, unique on the box until
+//! it reboots. A connection may carry any number of sessions. Fields that are not known are ignored, and so is
+//! a message whose `type` is not known, so a newer player can talk to an older daemon. A field that is
+//! described as optional may be left out or be `null`.
+//!
+//! ```text
+//! {"v":1,"type":"hello","at":81234,"pid":412,"player":"acme-tv"}
+//! {"v":1,"type":"open","at":81240,"session":"412-1","url":"udp://239.1.1.1:1234","proto":"iptv","id":"233"}
+//! {"v":1,"type":"buffering","at":81300,"session":"412-1","percent":40}
+//! {"v":1,"type":"buffering","at":81900,"session":"412-1","percent":100}
+//! {"v":1,"type":"state","at":81900,"session":"412-1","state":"playing"}
+//! {"v":1,"type":"first_frame","at":81950,"session":"412-1"}
+//! {"v":1,"type":"bitrate","at":81950,"session":"412-1","bitrate":4200000,"width":1280,"height":720}
+//! {"v":1,"type":"counters","at":82400,"session":"412-1","video":{"decoded":25,"dropped":1,"failed":0},
+//!  "audio":{"decoded":40},"bytes":240000,"discontinuities":2,"position":1000,"duration":60000,"buffer":900,"fps":24.9}
+//! {"v":1,"type":"seek","at":83000,"session":"412-1","phase":"start","from":1600,"to":30000}
+//! {"v":1,"type":"seek","at":83400,"session":"412-1","phase":"end","from":1600,"to":30000}
+//! {"v":1,"type":"tags","at":83400,"session":"412-1","tags":{"title":"Evening news"}}
+//! {"v":1,"type":"error","at":90000,"session":"412-1","code":"http-404","message":"Not Found","fatal":true}
+//! {"v":1,"type":"close","at":90001,"session":"412-1","reason":"error"}
+//! ```
+//!
+//! A session ends with `close`, or when the connection ends. `counters` are totals since the session opened
+//! and are sent every [`COUNTERS_PERIOD`] while anything runs, and once before `close`. A total that goes
+//! down is taken for a replaced element that counts anew.
+//!
+//! After a reconnect (the daemon was restarted) a player sends `hello`, then for each running session `open`
+//! with its original time, `resume` with what it has kept of the session, `state`, and `counters`.
+//!
+//! The daemon sends one message of its own, [`Reply::Reported`]: it has closed the session's books, because it
+//! is about to stop. What the player plays on belongs to a new session with totals from zero.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::session::Totals;
+use crate::time::Millis;
+
+/// The version of the protocol that this page describes.
+pub const VERSION: u32 = 1;
+
+/// The longest datagram, in bytes, that either side sends or accepts.
+pub const MAX_DATAGRAM: usize = 8 * 1024;
+
+/// The longest session id, in bytes.
+pub const MAX_SESSION_ID: usize = 64;
+
+/// How often `counters` are sent while anything runs.
+pub const COUNTERS_PERIOD: Millis = Millis(500);
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/stbeacon/player.sock";
+
+/// The environment variable that overrides [`DEFAULT_SOCKET`], for the daemon and the tracer alike.
+pub const SOCKET_ENV: &str = "STBEACON_SOCKET";
+
+/// One message from a player, with the time at which it happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// When it happened.
+    pub at: Millis,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened in a player.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// First message of a connection: who speaks.
+    Hello(Hello),
+    /// Something happened in a session.
+    Session(SessionId, SessionEvent),
+}
+
+/// What happened in one session.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SessionEvent {
+    /// The attempt to play begins. For a known session with another URL: that one ends, a new one begins.
+    Open(Open),
+    /// What a player kept of a session that an earlier daemon knew, sent after `open`.
+    Resume(Totals),
+    /// The user-visible state changed.
+    State(PlayerState),
+    /// The first picture (for audio alone: the first sound) came out.
+    FirstFrame,
+    /// Totals of the session so far.
+    Counters(Counters),
+    /// A seek starts or has ended.
+    Seek(Seek),
+    /// The stream's bit rate or representation is now another.
+    Bitrate(Bitrate),
+    /// The player waits for data, or has enough again.
+    Buffering(Buffering),
+    /// Something went wrong.
+    Error(PlayerError),
+    /// Facts about what is played.
+    Tags(Tags),
+    /// The session is over.
+    Close(CloseReason),
+}
+
+/// The name of a session: 1 to [`MAX_SESSION_ID`] bytes without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SessionId(String);
+
+/// `hello`: who speaks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The process, as it sees itself; the daemon trusts the kernel's word (SO_PEERCRED) instead.
+    pub pid: u32,
+    /// The player's name, for people to read.
+    #[serde(default)]
+    pub player: String,
+}
+
+/// `open`: what is played.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// The URL as the player was given it; `""` if it has none.
+    #[serde(default)]
+    pub url: String,
+    /// The TV protocol that started the stream; `""` if unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub proto: String,
+    /// The content's id inside that protocol; `""` if unknown.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+}
+
+/// `state`: what the user asked of the player. Waiting for data is told by `buffering`, not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlayerState {
+    /// The clock runs, or would run if there were data.
+    Playing,
+    /// The user has paused.
+    Paused,
+}
+
+/// `counters`: totals since the session opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// All video tracks together.
+    pub video: Frames,
+    /// All audio tracks together.
+    pub audio: Frames,
+    /// Bytes of the stream that entered the demuxer, or the decoder where there is no demuxer.
+    pub bytes: u64,
+    /// Continuity-counter errors of the transport stream, strictly counted (H.222.0 §2.4.3.3).
+    pub discontinuities: u64,
+    /// Estimate of the transport packets lost in those gaps.
+    pub lost_packets: u64,
+    /// Counter jumps exactly at the first packet of an HLS fragment; never part of `discontinuities`.
+    pub fragment_jumps: u64,
+    /// Whether `discontinuities` could be counted at all.
+    pub ts: TsView,
+    /// Where the playhead is, in ms; absent while unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// How long the stream is, in ms; absent for a live stream or while unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<u64>,
+    /// How much is buffered ahead of the playhead, in ms; absent while unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer: Option<u64>,
+    /// Pictures rendered a second over the last period; absent while unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+}
+
+/// Frames of one kind of medium.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Frames {
+    /// Left the decoder, whole or in part.
+    pub decoded: u64,
+    /// Given up for lateness, by the decoder or the sink.
+    pub dropped: u64,
+    /// Went into the decoder and never came out for another reason than lateness, or came out flagged corrupted.
+    pub failed: u64,
+    /// Of `decoded`: those that came out flagged corrupted. They are in `failed` too.
+    pub corrupted: u64,
+    /// Lost before the decoder: presentation-time slots that no frame filled.
+    pub lost: u64,
+}
+
+/// Whether transport-stream bytes can be seen in this session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum TsView {
+    /// The stream is no transport stream, as far as is known.
+    #[default]
+    None,
+    /// Transport-stream packets are seen and counted.
+    Seen,
+    /// It is a transport stream, but its bytes never pass where they could be seen (a hardware demuxer).
+    Unavailable,
+}
+
+/// `seek`: the playhead is moved, or the rate is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Seek {
+    /// Start or end.
+    pub phase: SeekPhase,
+    /// Playhead before the seek, in ms; absent if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Playhead asked for, in ms; absent if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// Play-back rate from here on; 1 is normal speed, negative is backwards.
+    #[serde(default = "normal_rate")]
+    pub rate: f64,
+}
+
+/// Which end of a seek.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeekPhase {
+    /// The user asked.
+    Start,
+    /// The first frame after it came out.
+    End,
+}
+
+/// `bitrate`: the representation that plays from now on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bitrate {
+    /// Nominal bit rate in bit/s.
+    pub bitrate: u64,
+    /// Picture width in pixels; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Picture height in pixels; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+}
+
+/// `buffering`: how full the player's buffer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buffering {
+    /// 0 to 100; below 100 the player waits. A stall that no buffer element announced is told as 0.
+    pub percent: u8,
+}
+
+/// `error`: what went wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayerError {
+    /// The player's own code, stable and short, such as `gst-resource-error-quark:3`.
+    pub code: String,
+    /// For people to read.
+    #[serde(default)]
+    pub message: String,
+    /// Whether the session cannot go on.
+    #[serde(default)]
+    pub fatal: bool,
+}
+
+/// `tags`: facts about what is played. A later one replaces the fields it names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tags {
+    /// The programme's or track's title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Video codec, as the player names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub video_codec: Option<String>,
+    /// Audio codec, as the player names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_codec: Option<String>,
+    /// Container format, as the player names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CloseReason {
+    /// The stream came to its end.
+    End,
+    /// The user, or the application, stopped it.
+    Stop,
+    /// It could not go on; an `error` said why.
+    Error,
+    /// Another stream took its place without a stop between.
+    Replaced,
+    /// The player went away without a word; only the daemon says this.
+    PlayerGone,
+    /// The daemon stops; only the daemon says this.
+    AgentStop,
+}
+
+/// What the daemon tells a player.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The session's books are closed and reported; what is played on is a new session from zero.
+    Reported(SessionId),
+}
+
+/// Why a datagram is not a message of this protocol.
+#[derive(Debug, Error)]
+pub enum DecodeError {
+    /// Longer than [`MAX_DATAGRAM`].
+    #[error("datagram of {0} bytes, more than the {MAX_DATAGRAM} allowed")]
+    TooLong(usize),
+    /// Not JSON, or a field is missing or of the wrong type.
+    #[error("not a message: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Another protocol version.
+    #[error("protocol version {0}, this side speaks {VERSION}")]
+    Version(u32),
+    /// A type this version does not know; to be ignored, not held against the player.
+    #[error("unknown message type {0:?}")]
+    UnknownType(String),
+}
+
+impl DecodeError {
+    /// Whether the message is one that a newer player may rightly send.
+    #[must_use]
+    pub const fn is_ignorable(&self) -> bool {
+        matches!(self, Self::UnknownType(_))
+    }
+}
+
+// === impl Message ===
+
+impl Message {
+    /// Reads one datagram.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
+        let Head { at, kind, session } = Head::decode(datagram)?;
+        if kind == "hello" {
+            return Ok(Self { at, event: Event::Hello(serde_json::from_slice(datagram)?) });
+        }
+        let event = match kind.as_str() {
+            "open" => SessionEvent::Open(serde_json::from_slice(datagram)?),
+            "resume" => SessionEvent::Resume(serde_json::from_slice::<Wrapped>(datagram)?.totals),
+            "state" => SessionEvent::State(serde_json::from_slice::<StateBody>(datagram)?.state),
+            "first_frame" => SessionEvent::FirstFrame,
+            "counters" => SessionEvent::Counters(serde_json::from_slice(datagram)?),
+            "seek" => SessionEvent::Seek(serde_json::from_slice(datagram)?),
+            "bitrate" => SessionEvent::Bitrate(serde_json::from_slice(datagram)?),
+            "buffering" => SessionEvent::Buffering(serde_json::from_slice(datagram)?),
+            "error" => SessionEvent::Error(serde_json::from_slice(datagram)?),
+            "tags" => SessionEvent::Tags(serde_json::from_slice::<TagsBody>(datagram)?.tags),
+            "close" => SessionEvent::Close(serde_json::from_slice::<CloseBody>(datagram)?.reason),
+            _ => return Err(DecodeError::UnknownType(kind)),
+        };
+        let session = session.ok_or_else(missing_session)?;
+        Ok(Self { at, event: Event::Session(session, event) })
+    }
+
+    /// Appends the message to `out` as one JSON object without a line end.
+    ///
+    /// Texts are not shortened here; see [`Message::encode_bounded`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let at = self.at;
+        match &self.event {
+            Event::Hello(body) => write(out, at, "hello", None, body),
+            Event::Session(id, event) => {
+                let id = Some(id);
+                match event {
+                    SessionEvent::Open(body) => write(out, at, "open", id, body),
+                    SessionEvent::Resume(totals) => write(out, at, "resume", id, &WrappedRef { totals }),
+                    SessionEvent::State(state) => write(out, at, "state", id, &StateBody { state: *state }),
+                    SessionEvent::FirstFrame => write(out, at, "first_frame", id, &Empty {}),
+                    SessionEvent::Counters(body) => write(out, at, "counters", id, body),
+                    SessionEvent::Seek(body) => write(out, at, "seek", id, body),
+                    SessionEvent::Bitrate(body) => write(out, at, "bitrate", id, body),
+                    SessionEvent::Buffering(body) => write(out, at, "buffering", id, body),
+                    SessionEvent::Error(body) => write(out, at, "error", id, body),
+                    SessionEvent::Tags(tags) => write(out, at, "tags", id, &TagsRef { tags }),
+                    SessionEvent::Close(reason) => write(out, at, "close", id, &CloseBody { reason: *reason }),
+                }
+            }
+        }
+    }
+
+    /// Like [`Message::encode`], into an emptied buffer, with long texts cut so that the result is no longer
+    /// than [`MAX_DATAGRAM`].
+    pub fn encode_bounded(&mut self, out: &mut Vec<u8>) {
+        let mut limit = MAX_DATAGRAM;
+        loop {
+            out.clear();
+            self.encode(out);
+            if out.len() <= MAX_DATAGRAM {
+                return;
+            }
+            limit /= 2;
+            self.event.truncate_texts(limit);
+        }
+    }
+}
+
+impl Event {
+    fn truncate_texts(&mut self, limit: usize) {
+        let cut = |text: &mut String| text.truncate(text.floor_boundary(limit));
+        match self {
+            Self::Hello(hello) => cut(&mut hello.player),
+            Self::Session(_, SessionEvent::Open(open)) => {
+                [&mut open.url, &mut open.proto, &mut open.id].into_iter().for_each(cut);
+            }
+            Self::Session(_, SessionEvent::Error(error)) => {
+                [&mut error.code, &mut error.message].into_iter().for_each(cut);
+            }
+            Self::Session(_, SessionEvent::Tags(tags)) => {
+                [&mut tags.title, &mut tags.video_codec, &mut tags.audio_codec, &mut tags.container]
+                    .into_iter()
+                    .flatten()
+                    .for_each(cut);
+            }
+            Self::Session(..) => {}
+        }
+    }
+}
+
+// === impl SessionId ===
+
+impl SessionId {
+    /// A session id from text.
+    ///
+    /// # Errors
+    /// Says what is wrong where the text is empty, too long, or has control characters.
+    pub fn try_new(id: impl Into<String>) -> Result<Self, InvalidSessionId> {
+        let id = id.into();
+        if id.is_empty() || id.len() > MAX_SESSION_ID || id.chars().any(char::is_control) {
+            return Err(InvalidSessionId);
+        }
+        Ok(Self(id))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for SessionId {
+    type Error = InvalidSessionId;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        Self::try_new(id)
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> Self {
+        id.0
+    }
+}
+
+impl std::fmt::Display for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text cannot be a session id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a session id has 1 to {MAX_SESSION_ID} bytes and no control characters")]
+pub struct InvalidSessionId;
+
+// === impl Reply ===
+
+impl Reply {
+    /// Reads one datagram from the daemon.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(datagram: &[u8]) -> Result<(Millis, Self), DecodeError> {
+        let Head { at, kind, session } = Head::decode(datagram)?;
+        let session = session.ok_or_else(missing_session)?;
+        match kind.as_str() {
+            "reported" => Ok((at, Self::Reported(session))),
+            _ => Err(DecodeError::UnknownType(kind)),
+        }
+    }
+
+    /// Appends the message to `out` as one JSON object without a line end.
+    pub fn encode(&self, at: Millis, out: &mut Vec<u8>) {
+        match self {
+            Self::Reported(id) => write(out, at, "reported", Some(id), &Empty {}),
+        }
+    }
+}
+
+// === the wire ===
+
+/// What every message has; read first, so that the right body can be asked for.
+struct Head {
+    at: Millis,
+    kind: String,
+    session: Option<SessionId>,
+}
+
+impl Head {
+    fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
+        #[derive(Deserialize)]
+        struct Wire {
+            v: u32,
+            at: Millis,
+            r#type: String,
+            session: Option<SessionId>,
+        }
+        if datagram.len() > MAX_DATAGRAM {
+            return Err(DecodeError::TooLong(datagram.len()));
+        }
+        let Wire { v, at, r#type: kind, session } = serde_json::from_slice(datagram)?;
+        if v != VERSION {
+            return Err(DecodeError::Version(v));
+        }
+        Ok(Self { at, kind, session })
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, B> {
+    v: u32,
+    r#type: &'a str,
+    at: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a SessionId>,
+    #[serde(flatten)]
+    body: &'a B,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize, Deserialize)]
+struct StateBody {
+    state: PlayerState,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CloseBody {
+    reason: CloseReason,
+}
+
+#[derive(Deserialize)]
+struct TagsBody {
+    tags: Tags,
+}
+
+#[derive(Serialize)]
+struct TagsRef<'a> {
+    tags: &'a Tags,
+}
+
+#[derive(Deserialize)]
+struct Wrapped {
+    totals: Totals,
+}
+
+#[derive(Serialize)]
+struct WrappedRef<'a> {
+    totals: &'a Totals,
+}
+
+fn write(out: &mut Vec<u8>, at: Millis, kind: &str, session: Option<&SessionId>, body: &impl Serialize) {
+    let length = out.len();
+    let envelope = Envelope { v: VERSION, r#type: kind, at, session, body };
+    if serde_json::to_writer(&mut *out, &envelope).is_err() {
+        // A vector takes every byte and the types above have only string keys, so this is not reached;
+        // if it ever were, no half message may leave.
+        out.truncate(length);
+    }
+}
+
+fn missing_session() -> serde_json::Error {
+    serde::de::Error::missing_field("session")
+}
+
+fn normal_rate() -> f64 {
+    1.0
+}
+
+/// `str::floor_char_boundary` for compilers older than 1.91.
+trait FloorBoundary {
+    fn floor_boundary(&self, at: usize) -> usize;
+}
+
+impl FloorBoundary for String {
+    fn floor_boundary(&self, at: usize) -> usize {
+        (0..=at.min(self.len())).rev().find(|&i| self.is_char_boundary(i)).unwrap_or(0)
+    }
+}

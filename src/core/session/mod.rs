@@ -1,0 +1,233 @@
+//! The session state machine: from a player's messages to the figures of each playback.
+//!
+//! [`Sessions`] takes messages in with the time at which they came, and gives a [`Snapshot`] out whenever a
+//! session has ended, or is due for a report while it runs. What it survives, because boxes do it:
+//! a close without an open, a player that is killed, several players and several pipelines in one, a stream
+//! that replaces another without a stop, hours of pause, seek storms, totals that fall back to zero, its own
+//! restart in mid-play, time that runs backwards.
+//!
+//! Every output of the project is a projection of a [`Snapshot`]; nothing is counted twice.
+
+mod counts;
+mod figures;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use thiserror::Error;
+
+pub use self::counts::Counts;
+pub use self::figures::{Phase, RateTime, Snapshot, Totals};
+
+use self::figures::Session;
+use crate::player::{CloseReason, Event, Message, Open, SessionEvent, SessionId};
+use crate::time::Millis;
+
+/// How many sessions one connection may have open; one more is refused.
+pub const MAX_SESSIONS_PER_PEER: usize = 64;
+
+/// How many closed sessions are remembered, to know one that is opened again.
+const REMEMBERED: usize = 64;
+
+/// A player's connection, numbered by the daemon; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer(pub u64);
+
+/// All sessions of the box.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    live: BTreeMap<SessionId, Live>,
+    /// Sessions whose books are closed, oldest first; a player may open one again after a lost connection.
+    reported: VecDeque<SessionId>,
+    /// Between two reports of a running session; `None` reports only at the end.
+    report_period: Option<Millis>,
+    out: VecDeque<Snapshot>,
+}
+
+#[derive(Debug)]
+struct Live {
+    peer: Peer,
+    session: Session,
+    /// When the next report while playing is due, in case there are any.
+    due: Option<Millis>,
+}
+
+/// Why a message was not taken. The session it names, if any, is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Reject {
+    /// No such session is open.
+    #[error("no such session is open")]
+    NotOpen,
+    /// Another connection has opened it.
+    #[error("the session belongs to another connection")]
+    Foreign,
+    /// The connection has [`MAX_SESSIONS_PER_PEER`] sessions open.
+    #[error("more than {MAX_SESSIONS_PER_PEER} sessions open on one connection")]
+    TooMany,
+    /// A field holds what cannot be: a percentage over 100, a rate that is no number.
+    #[error("field {0:?} is out of range")]
+    OutOfRange(&'static str),
+    /// Only the daemon gives this reason.
+    #[error("a player cannot close a session for this reason")]
+    Reason,
+}
+
+impl Sessions {
+    /// No session yet; reports only at the end of each.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the time between two reports of a session while it plays; `None` reports only at the end.
+    pub fn set_report_period(&mut self, now: Millis, period: Option<Millis>) {
+        let period = period.filter(|p| p.0 > 0);
+        if period == self.report_period {
+            return;
+        }
+        self.report_period = period;
+        for live in self.live.values_mut() {
+            live.due = period.map(|p| now + p);
+        }
+    }
+
+    /// Takes one message of one connection.
+    ///
+    /// # Errors
+    /// Where the message makes no sense; nothing has changed then.
+    pub fn handle_message(&mut self, now: Millis, peer: Peer, message: Message) -> Result<(), Reject> {
+        let Message { at, event } = message;
+        let Event::Session(id, event) = event else { return Ok(()) };
+        check_ranges(&event)?;
+        let at = at.min(now);
+
+        if let SessionEvent::Open(open) = event {
+            return self.handle_open(now, at, peer, id, open);
+        }
+        let live = self.live.get_mut(&id).ok_or(Reject::NotOpen)?;
+        if live.peer != peer {
+            return Err(Reject::Foreign);
+        }
+        match event {
+            SessionEvent::Close(CloseReason::PlayerGone | CloseReason::AgentStop) => Err(Reject::Reason),
+            SessionEvent::Close(reason) => {
+                self.close(&id, at, reason);
+                Ok(())
+            }
+            event => {
+                live.session.handle_event(at, event);
+                Ok(())
+            }
+        }
+    }
+
+    /// The connection is gone: its sessions end now.
+    pub fn handle_disconnect(&mut self, now: Millis, peer: Peer) {
+        self.close_where(now, CloseReason::PlayerGone, |live| live.peer == peer);
+    }
+
+    /// The daemon is about to stop: every session ends now, so that each has its report.
+    pub fn handle_stop(&mut self, now: Millis) {
+        self.close_where(now, CloseReason::AgentStop, |_| true);
+    }
+
+    /// Gives out what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        let Some(period) = self.report_period else { return };
+        for live in self.live.values_mut() {
+            if live.due.is_some_and(|due| due <= now) {
+                live.due = Some(now + period);
+                let snapshot = live.session.snapshot(now);
+                // A session that only waits or is paused says nothing new; its end will be told anyway.
+                if snapshot.phase == Phase::Playing {
+                    self.out.push_back(snapshot);
+                }
+            }
+        }
+    }
+
+    /// When [`Sessions::handle_timeout`] next has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        self.live.values().filter_map(|live| live.due).min()
+    }
+
+    /// The next snapshot to report: of a session that ended (`closed` is set), or of one that runs.
+    pub fn poll_snapshot(&mut self) -> Option<Snapshot> {
+        self.out.pop_front()
+    }
+
+    /// All running sessions as they stand, in the order of their ids.
+    pub fn live(&self, now: Millis) -> impl Iterator<Item = Snapshot> + '_ {
+        self.live.values().map(move |live| live.session.snapshot(now))
+    }
+
+    /// The running sessions and the connections they belong to.
+    pub fn owners(&self) -> impl Iterator<Item = (&SessionId, Peer)> + '_ {
+        self.live.iter().map(|(id, live)| (id, live.peer))
+    }
+
+    fn handle_open(
+        &mut self,
+        now: Millis,
+        at: Millis,
+        peer: Peer,
+        id: SessionId,
+        open: Open,
+    ) -> Result<(), Reject> {
+        if let Some(live) = self.live.get(&id) {
+            if live.peer != peer {
+                return Err(Reject::Foreign);
+            }
+            if live.session.url() == open.url {
+                return Ok(());
+            }
+            // Gapless: the next stream begins where the player says so, with totals from zero.
+            self.close(&id, at, CloseReason::Replaced);
+            self.reported.retain(|known| *known != id);
+        }
+        if self.live.values().filter(|live| live.peer == peer).count() >= MAX_SESSIONS_PER_PEER {
+            return Err(Reject::TooMany);
+        }
+        let already_reported = self.reported.contains(&id);
+        let session = if already_reported {
+            Session::reopen(id.clone(), now, open)
+        } else {
+            Session::open(id.clone(), at, open)
+        };
+        let due = self.report_period.map(|period| now + period);
+        self.live.insert(id, Live { peer, session, due });
+        Ok(())
+    }
+
+    fn close(&mut self, id: &SessionId, at: Millis, reason: CloseReason) {
+        let Some(mut live) = self.live.remove(id) else { return };
+        self.out.push_back(live.session.close(at, reason));
+        if self.reported.len() >= REMEMBERED {
+            self.reported.pop_front();
+        }
+        self.reported.push_back(id.clone());
+    }
+
+    fn close_where(&mut self, now: Millis, reason: CloseReason, which: impl Fn(&Live) -> bool) {
+        let ids: Vec<_> =
+            self.live.iter().filter(|(_, live)| which(live)).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.close(&id, now, reason);
+        }
+    }
+}
+
+fn check_ranges(event: &SessionEvent) -> Result<(), Reject> {
+    let (sound, field) = match event {
+        SessionEvent::Buffering(buffering) => (buffering.percent <= 100, "percent"),
+        SessionEvent::Seek(seek) => (seek.rate.is_finite(), "rate"),
+        SessionEvent::Counters(counters) => {
+            (counters.fps.is_none_or(|fps| fps.is_finite() && fps >= 0.0), "fps")
+        }
+        _ => (true, ""),
+    };
+    if sound { Ok(()) } else { Err(Reject::OutOfRange(field)) }
+}
+
+#[cfg(test)]
+mod tests;

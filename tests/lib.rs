@@ -1,0 +1,2 @@
+//! The harness.
+#![forbid(unsafe_code)]
