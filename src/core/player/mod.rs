@@ -391,7 +391,9 @@ impl Message {
                     SessionEvent::Buffering(body) => write(out, at, "buffering", id, body),
                     SessionEvent::Error(body) => write(out, at, "error", id, body),
                     SessionEvent::Tags(tags) => write(out, at, "tags", id, &TagsRef { tags }),
-                    SessionEvent::Close(reason) => write(out, at, "close", id, &CloseBody { reason: *reason }),
+                    SessionEvent::Close(reason) => {
+                        write(out, at, "close", id, &CloseBody { reason: *reason })
+                    }
                 }
             }
         }
@@ -607,3 +609,6 @@ impl FloorBoundary for String {
         (0..=at.min(self.len())).rev().find(|&i| self.is_char_boundary(i)).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests;
