@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod player;
+pub mod provisioning;
 pub mod session;
 pub mod time;

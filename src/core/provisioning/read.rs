@@ -1,0 +1,531 @@
+//! From the XML tree to [`Provisioning`], remembering where each setting came from.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::Utf8Error;
+
+use roxmltree::{Attribute, Document, Node, TextPos};
+
+use super::explain::Setting;
+use super::{
+    Auth, ClientCert, Dimension, Glob, Heartbeat, HttpUrl, MediaAnalytics, MediaReports, NetworkReports,
+    Note, ParseError, Provisioning, ReportOptions, SpoolLimits, Statistics, Tls,
+};
+use crate::time::Millis;
+
+/// The longest period that is taken for one, in seconds: a year.
+const MAX_SECS: u64 = 366 * 24 * 3600;
+
+/// Reads one document.
+pub(super) struct Reader<'d> {
+    document: &'d Document<'d>,
+    notes: Vec<Note>,
+    settings: Vec<Setting>,
+}
+
+/// The names under which the settings of an element are explained.
+struct AuthNames {
+    scheme: &'static str,
+    user: &'static str,
+    secret_file: &'static str,
+    ca: &'static str,
+    cert: &'static str,
+    key: &'static str,
+}
+
+const STATISTICS_AUTH: AuthNames = AuthNames {
+    scheme: "auth scheme",
+    user: "auth user",
+    secret_file: "auth secret_file",
+    ca: "tls ca",
+    cert: "tls cert",
+    key: "tls key",
+};
+
+const MEDIA_ANALYTICS_AUTH: AuthNames = AuthNames {
+    scheme: "media_analytics auth scheme",
+    user: "media_analytics auth user",
+    secret_file: "media_analytics auth secret_file",
+    ca: "media_analytics tls ca",
+    cert: "media_analytics tls cert",
+    key: "media_analytics tls key",
+};
+
+const HEARTBEAT_AUTH: AuthNames = AuthNames {
+    scheme: "heartbeat auth scheme",
+    user: "heartbeat auth user",
+    secret_file: "heartbeat auth secret_file",
+    ca: "heartbeat tls ca",
+    cert: "heartbeat tls cert",
+    key: "heartbeat tls key",
+};
+
+/// Why a text is no XML document, in our words and with a remedy.
+pub(super) fn not_xml(text: &str, error: &roxmltree::Error) -> ParseError {
+    use roxmltree::Error as Xml;
+    let complete = "the file must be one complete XML document whose root element is <provision>";
+    let cut = match error {
+        Xml::UnclosedRootNode | Xml::UnexpectedEndOfStream => true,
+        Xml::NoRootNode => return parse_error(end_of(text), "the file holds no element", complete),
+        // Something was open where the text ends, such as the comment that holds the signature.
+        _ => !text.trim().is_empty() && error.pos() == end_of(text),
+    };
+    if cut {
+        let remedy = "expected a complete document: the file seems to be cut short, fetch it again";
+        return parse_error(end_of(text), "the file ends too early", remedy);
+    }
+    let (pos, remedy) = match error {
+        Xml::UnknownEntityReference(..) | Xml::MalformedEntityReference(..) => {
+            (error.pos(), "a literal & is written &amp;, also in a URL")
+        }
+        Xml::DuplicatedAttribute(..) => {
+            (error.pos(), "expected each attribute at most once: remove one of them")
+        }
+        Xml::UnexpectedCloseTag(..) => (error.pos(), "expected the end tag of the element opened last"),
+        _ => (error.pos(), complete),
+    };
+    // The parser's own message ends with the position that ours begins with.
+    let message = error.to_string();
+    let message = message.rsplit_once(" at ").map_or(message.as_str(), |(message, _)| message);
+    parse_error(pos, &format!("not XML: {message}"), remedy)
+}
+
+/// Where bytes are not UTF-8.
+pub(super) fn not_utf8(bytes: &[u8], error: &Utf8Error) -> ParseError {
+    let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    let valid = std::str::from_utf8(valid).unwrap_or_default();
+    parse_error(end_of(valid), "a byte that is not UTF-8", "save the file as UTF-8")
+}
+
+impl<'d> Reader<'d> {
+    pub(super) const fn new(document: &'d Document<'d>) -> Self {
+        Self { document, notes: Vec::new(), settings: Vec::new() }
+    }
+
+    pub(super) fn finish(self) -> (Vec<Note>, Vec<Setting>) {
+        (self.notes, self.settings)
+    }
+
+    pub(super) fn provisioning(&mut self) -> Result<Provisioning, ParseError> {
+        let root = self.document.root_element();
+        if root.tag_name().name() != "provision" {
+            let found = format!("the root element is <{}>", root.tag_name().name());
+            return Err(self.error_at(root, &found, "expected <provision>: this is no provisioning file"));
+        }
+        let reload = self.reload(root);
+        let statistics = self.statistics(root)?;
+
+        let ours = self.child(root, "stbeacon");
+        if let Some(ours) = ours {
+            self.only(ours, &[], &["reports", "auth", "tls", "spool", "media_analytics", "heartbeat"]);
+        }
+        let reports = self.reports(ours);
+        let auth = self.auth(ours, &STATISTICS_AUTH)?;
+        let tls = self.tls(ours, &STATISTICS_AUTH)?;
+        let spool = self.spool(ours);
+        let media_analytics = self.media_analytics(ours)?;
+        let heartbeat = self.heartbeat(ours)?;
+        Ok(Provisioning { reload, statistics, reports, auth, tls, spool, media_analytics, heartbeat })
+    }
+
+    fn reload(&mut self, root: Node<'d, 'd>) -> Option<Millis> {
+        let name = "provision reload";
+        let read = self.seconds(Some(root), "reload", 1..=MAX_SECS, "the file is not fetched again");
+        match read {
+            Some((secs, line)) => self.set(name, seconds(secs), Some(line)),
+            None => self.set(name, "never".to_owned(), None),
+        }
+        read.map(|(secs, _)| Millis::from_secs(secs))
+    }
+
+    fn statistics(&mut self, root: Node<'d, 'd>) -> Result<Option<Statistics>, ParseError> {
+        let node = self.child(root, "statistics");
+        let url = node.and_then(|node| value(node, "url"));
+        let (Some(node), Some((url_at, url))) = (node, url) else {
+            self.set("statistics url", "none: reporting is off".to_owned(), node.map(|node| self.line(node)));
+            return Ok(None);
+        };
+        self.only(node, &["url", "accum_period"], &["media", "network"]);
+        let url = self.url("statistics url", url_at, url)?;
+        let accum_period = self.period(
+            "statistics accum_period",
+            Some(node),
+            "accum_period",
+            Provisioning::DEFAULT_ACCUM_PERIOD,
+        );
+        let media = self.media(node);
+        let network = self.network(node);
+        Ok(Some(Statistics { url, accum_period, media, network }))
+    }
+
+    fn media(&mut self, statistics: Node<'d, 'd>) -> Option<MediaReports> {
+        let Some(node) = self.child(statistics, "media") else {
+            self.set("statistics media", "off".to_owned(), None);
+            return None;
+        };
+        self.only(node, &["period"], &[]);
+        self.set("statistics media", "on".to_owned(), Some(self.line(node)));
+        let read =
+            self.seconds(Some(node), "period", 1..=MAX_SECS, "reports are made only when playing stops");
+        match read {
+            Some((secs, line)) => self.set("media period", seconds(secs), Some(line)),
+            None => self.set("media period", "only when playing stops".to_owned(), None),
+        }
+        Some(MediaReports { period: read.map(|(secs, _)| Millis::from_secs(secs)) })
+    }
+
+    fn network(&mut self, statistics: Node<'d, 'd>) -> Option<NetworkReports> {
+        let Some(node) = self.child(statistics, "network") else {
+            self.set("statistics network", "off".to_owned(), None);
+            return None;
+        };
+        self.only(node, &["period"], &[]);
+        self.set("statistics network", "on".to_owned(), Some(self.line(node)));
+        let period =
+            self.period("network period", Some(node), "period", Provisioning::DEFAULT_NETWORK_PERIOD);
+        Some(NetworkReports { period })
+    }
+
+    fn reports(&mut self, ours: Option<Node<'d, 'd>>) -> ReportOptions {
+        let node = ours.and_then(|ours| self.child(ours, "reports"));
+        if let Some(node) = node {
+            self.only(node, &["extended", "gzip", "url_redact", "interfaces"], &[]);
+        }
+        let extended = self.switch("reports extended", node, "extended");
+        let gzip = self.switch("reports gzip", node, "gzip");
+        let url_redact = self.switch("reports url_redact", node, "url_redact");
+        let (interfaces, line) = node
+            .and_then(|node| value(node, "interfaces"))
+            .map_or((Vec::new(), None), |(at, list)| (Glob::list(list), Some(self.line_of(at))));
+        let shown = if interfaces.is_empty() {
+            "all running ones but loopback and virtual ones".to_owned()
+        } else {
+            interfaces.iter().map(Glob::to_string).collect::<Vec<_>>().join(",")
+        };
+        self.set("reports interfaces", shown, line.filter(|_| !interfaces.is_empty()));
+        ReportOptions { extended, gzip, url_redact, interfaces }
+    }
+
+    fn spool(&mut self, ours: Option<Node<'d, 'd>>) -> SpoolLimits {
+        let node = ours.and_then(|ours| self.child(ours, "spool"));
+        if let Some(node) = node {
+            self.only(node, &["max_bytes", "max_age", "keep_free"], &[]);
+        }
+        let default = SpoolLimits::default();
+        let max_bytes = self.bytes("spool max_bytes", node, "max_bytes", default.max_bytes);
+        let max_age = self.period("spool max_age", node, "max_age", default.max_age);
+        let keep_free = self.bytes("spool keep_free", node, "keep_free", default.keep_free);
+        SpoolLimits { max_bytes, max_age, keep_free }
+    }
+
+    fn auth(&mut self, parent: Option<Node<'d, 'd>>, names: &AuthNames) -> Result<Option<Auth>, ParseError> {
+        let Some(node) = parent.and_then(|parent| self.child(parent, "auth")) else {
+            self.set(names.scheme, "none".to_owned(), None);
+            return Ok(None);
+        };
+        self.only(node, &["scheme", "user", "secret_file"], &[]);
+        let Some((scheme_at, scheme)) = value(node, "scheme") else {
+            let remedy = "add scheme=\"basic\" or scheme=\"bearer\"";
+            return Err(self.error_at(node, "<auth> has no scheme", remedy));
+        };
+        let Some((secret_at, secret_file)) = value(node, "secret_file") else {
+            let remedy = "add secret_file=\"/PATH\", the file that holds the password or token";
+            return Err(self.error_at(node, "<auth> has no secret_file", remedy));
+        };
+        let secret_file = self.absolute("secret_file", secret_at, secret_file)?;
+        self.set(names.scheme, scheme.to_owned(), Some(self.line_of(scheme_at)));
+        let auth = match scheme {
+            "basic" => {
+                let Some((user_at, user)) = value(node, "user") else {
+                    return Err(self.error_at(
+                        node,
+                        "<auth scheme=\"basic\"> has no user",
+                        "add user=\"NAME\"",
+                    ));
+                };
+                if user.contains(|c: char| c == ':' || c.is_control()) {
+                    let found = "the user name holds a colon or a control character";
+                    return Err(self.error_of(
+                        user_at,
+                        found,
+                        "basic authentication (RFC 7617) allows neither",
+                    ));
+                }
+                self.set(names.user, user.to_owned(), Some(self.line_of(user_at)));
+                Auth::Basic { user: user.to_owned(), secret_file }
+            }
+            "bearer" => Auth::Bearer { secret_file },
+            other => {
+                let found = format!("authentication scheme {other:?}");
+                return Err(self.error_of(scheme_at, &found, "expected \"basic\" or \"bearer\""));
+            }
+        };
+        self.set(names.secret_file, auth.secret_file().display().to_string(), Some(self.line_of(secret_at)));
+        Ok(Some(auth))
+    }
+
+    fn tls(&mut self, parent: Option<Node<'d, 'd>>, names: &AuthNames) -> Result<Tls, ParseError> {
+        let node = parent.and_then(|parent| self.child(parent, "tls"));
+        if let Some(node) = node {
+            self.only(node, &["ca", "cert", "key"], &[]);
+        }
+        let ca = self.path(names.ca, node, "ca", "the system's certificate authorities")?;
+        let cert = self.path(names.cert, node, "cert", "none")?;
+        let key = self.path(names.key, node, "key", "none")?;
+        let client = match (cert, key, node) {
+            (Some(cert), Some(key), _) => Some(ClientCert { cert, key }),
+            (None, None, _) | (_, _, None) => None,
+            (_, _, Some(node)) => {
+                let found = "<tls> has only one of cert and key";
+                return Err(self.error_at(node, found, "give both, or neither"));
+            }
+        };
+        Ok(Tls { ca, client })
+    }
+
+    fn media_analytics(&mut self, ours: Option<Node<'d, 'd>>) -> Result<Option<MediaAnalytics>, ParseError> {
+        let node = ours.and_then(|ours| self.child(ours, "media_analytics"));
+        let config = node.and_then(|node| value(node, "config"));
+        let (Some(node), Some((config_at, config))) = (node, config) else {
+            self.set("media_analytics config", "none: off".to_owned(), node.map(|node| self.line(node)));
+            return Ok(None);
+        };
+        self.only(node, &["config"], &["dimension", "auth", "tls"]);
+        let config = self.url("media_analytics config", config_at, config)?;
+        let mut dimensions = Vec::new();
+        for dimension in node.children().filter(|child| child.tag_name().name() == "dimension") {
+            self.only(dimension, &["key", "value"], &[]);
+            match (value(dimension, "key"), dimension.attribute("value")) {
+                (Some((key_at, key)), Some(value)) => {
+                    let line = self.line_of(key_at);
+                    self.set("media_analytics dimension", format!("{key} = {value}"), Some(line));
+                    dimensions.push(Dimension { key: key.to_owned(), value: value.to_owned() });
+                }
+                _ => self.note(dimension.range().start, "<dimension> without key or value is ignored"),
+            }
+        }
+        let auth = self.auth(Some(node), &MEDIA_ANALYTICS_AUTH)?;
+        let tls = self.tls(Some(node), &MEDIA_ANALYTICS_AUTH)?;
+        Ok(Some(MediaAnalytics { config, dimensions, auth, tls }))
+    }
+
+    fn heartbeat(&mut self, ours: Option<Node<'d, 'd>>) -> Result<Option<Heartbeat>, ParseError> {
+        let node = ours.and_then(|ours| self.child(ours, "heartbeat"));
+        let gateway = node.and_then(|node| value(node, "gateway"));
+        let (Some(node), Some((gateway_at, gateway))) = (node, gateway) else {
+            self.set("heartbeat gateway", "none: off".to_owned(), node.map(|node| self.line(node)));
+            return Ok(None);
+        };
+        self.only(node, &["gateway", "customer_key", "interval"], &["auth", "tls"]);
+        let gateway = self.url("heartbeat gateway", gateway_at, gateway)?;
+        let Some((key_at, customer_key)) = value(node, "customer_key") else {
+            let remedy = "add customer_key=\"KEY\", or leave out gateway to turn heartbeats off";
+            return Err(self.error_at(node, "<heartbeat> has no customer_key", remedy));
+        };
+        self.set("heartbeat customer_key", "set".to_owned(), Some(self.line_of(key_at)));
+        let interval = self.period(
+            "heartbeat interval",
+            Some(node),
+            "interval",
+            Provisioning::DEFAULT_HEARTBEAT_INTERVAL,
+        );
+        let auth = self.auth(Some(node), &HEARTBEAT_AUTH)?;
+        let tls = self.tls(Some(node), &HEARTBEAT_AUTH)?;
+        Ok(Some(Heartbeat { gateway, customer_key: customer_key.to_owned(), interval, auth, tls }))
+    }
+
+    // What follows reads single values.
+
+    /// The first child element of that name; further ones are noted.
+    fn child(&mut self, parent: Node<'d, 'd>, name: &str) -> Option<Node<'d, 'd>> {
+        let mut found =
+            parent.children().filter(|child| child.is_element() && child.tag_name().name() == name);
+        let first = found.next();
+        for further in found {
+            self.note(
+                further.range().start,
+                &format!("a further <{name}> is ignored; the first is in force"),
+            );
+        }
+        first
+    }
+
+    /// Notes what else the element holds, most likely misspelt.
+    fn only(&mut self, node: Node<'d, 'd>, attributes: &[&str], children: &[&str]) {
+        let element = node.tag_name().name();
+        for attribute in node.attributes().filter(|a| !attributes.contains(&a.name())) {
+            let message =
+                format!("attribute {:?} of <{element}> is not known and is ignored", attribute.name());
+            self.note(attribute.range().start, &message);
+        }
+        for child in node.children().filter(Node::is_element) {
+            let name = child.tag_name().name();
+            if !children.contains(&name) {
+                self.note(
+                    child.range().start,
+                    &format!("<{name}> in <{element}> is not known and is ignored"),
+                );
+            }
+        }
+    }
+
+    fn period(
+        &mut self,
+        name: &'static str,
+        node: Option<Node<'d, 'd>>,
+        attribute: &str,
+        default: Millis,
+    ) -> Millis {
+        let secs = default.0 / 1000;
+        let read = self.seconds(node, attribute, 1..=MAX_SECS, &format!("{} are used", seconds(secs)));
+        let (secs, line) = read.map_or((secs, None), |(secs, line)| (secs, Some(line)));
+        self.set(name, seconds(secs), line);
+        Millis::from_secs(secs)
+    }
+
+    fn bytes(
+        &mut self,
+        name: &'static str,
+        node: Option<Node<'d, 'd>>,
+        attribute: &str,
+        default: u64,
+    ) -> u64 {
+        let instead = format!("{default} bytes are used");
+        let read = self.number(node, attribute, 0..=u64::MAX, "a number of bytes", &instead);
+        let (bytes, line) = read.map_or((default, None), |(bytes, line)| (bytes, Some(line)));
+        self.set(name, format!("{bytes} bytes"), line);
+        bytes
+    }
+
+    fn switch(&mut self, name: &'static str, node: Option<Node<'d, 'd>>, attribute: &str) -> bool {
+        let given = node.and_then(|node| value(node, attribute));
+        let read = given.and_then(|(at, text)| {
+            let on = match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => true,
+                "false" | "0" | "no" | "off" => false,
+                _ => {
+                    let message =
+                        format!("{attribute}={text:?} is ignored, expected true or false; false is used");
+                    self.note(at.range_value().start, &message);
+                    return None;
+                }
+            };
+            Some((on, self.line_of(at)))
+        });
+        let on = read.is_some_and(|(on, _)| on);
+        self.set(name, on.to_string(), read.map(|(_, line)| line));
+        on
+    }
+
+    fn path(
+        &mut self,
+        name: &'static str,
+        node: Option<Node<'d, 'd>>,
+        attribute: &'static str,
+        default: &str,
+    ) -> Result<Option<PathBuf>, ParseError> {
+        let Some((at, path)) = node.and_then(|node| value(node, attribute)) else {
+            self.set(name, default.to_owned(), None);
+            return Ok(None);
+        };
+        let path = self.absolute(attribute, at, path)?;
+        self.set(name, path.display().to_string(), Some(self.line_of(at)));
+        Ok(Some(path))
+    }
+
+    fn absolute(&self, what: &str, at: Attribute<'d, 'd>, path: &str) -> Result<PathBuf, ParseError> {
+        if path.starts_with('/') && !path.contains(char::is_control) {
+            return Ok(PathBuf::from(path));
+        }
+        // Not shown: somebody may have put the secret itself here.
+        let found = format!("{what} is not an absolute path");
+        Err(self.error_of(at, &found, "expected the path of a file, beginning with /"))
+    }
+
+    fn url(&mut self, name: &'static str, at: Attribute<'d, 'd>, text: &str) -> Result<HttpUrl, ParseError> {
+        let url = HttpUrl::parse(text).map_err(|error| {
+            let found = format!("{name} is no URL that can be used: {error}");
+            self.error_of(at, &found, "expected http://HOST/PATH or https://HOST/PATH")
+        })?;
+        self.set(name, url.to_string(), Some(self.line_of(at)));
+        Ok(url)
+    }
+
+    fn seconds(
+        &mut self,
+        node: Option<Node<'d, 'd>>,
+        attribute: &str,
+        range: RangeInclusive<u64>,
+        instead: &str,
+    ) -> Option<(u64, u32)> {
+        let what = format!("a whole number of seconds from {} to {}", range.start(), range.end());
+        self.number(node, attribute, range, &what, instead)
+    }
+
+    /// A number and its line; a text that is none is noted.
+    fn number(
+        &mut self,
+        node: Option<Node<'d, 'd>>,
+        attribute: &str,
+        range: RangeInclusive<u64>,
+        what: &str,
+        instead: &str,
+    ) -> Option<(u64, u32)> {
+        let (at, text) = value(node?, attribute)?;
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            let message = format!("{attribute}={text:?} is ignored, expected {what}; {instead}");
+            self.note(at.range_value().start, &message);
+        }
+        Some((number?, self.line_of(at)))
+    }
+
+    fn set(&mut self, name: &'static str, value: String, line: Option<u32>) {
+        self.settings.push(Setting { name, value, line });
+    }
+
+    fn note(&mut self, at: usize, message: &str) {
+        let TextPos { row, col } = self.document.text_pos_at(at);
+        self.notes.push(Note { line: row, column: col, message: message.to_owned() });
+    }
+
+    fn line(&self, node: Node<'d, 'd>) -> u32 {
+        self.document.text_pos_at(node.range().start).row
+    }
+
+    fn line_of(&self, attribute: Attribute<'d, 'd>) -> u32 {
+        self.document.text_pos_at(attribute.range().start).row
+    }
+
+    fn error_at(&self, node: Node<'d, 'd>, found: &str, remedy: &str) -> ParseError {
+        parse_error(self.document.text_pos_at(node.range().start), found, remedy)
+    }
+
+    fn error_of(&self, attribute: Attribute<'d, 'd>, found: &str, remedy: &str) -> ParseError {
+        parse_error(self.document.text_pos_at(attribute.range_value().start), found, remedy)
+    }
+}
+
+/// The value of an attribute without surrounding space; `None` where it is empty.
+fn value<'d>(node: Node<'d, 'd>, name: &str) -> Option<(Attribute<'d, 'd>, &'d str)> {
+    let attribute = node.attribute_node(name)?;
+    let value = attribute.value().trim();
+    (!value.is_empty()).then_some((attribute, value))
+}
+
+fn seconds(secs: impl Display) -> String {
+    format!("{secs} s")
+}
+
+fn parse_error(pos: TextPos, found: &str, remedy: &str) -> ParseError {
+    ParseError { line: pos.row, column: pos.col, found: found.to_owned(), remedy: remedy.to_owned() }
+}
+
+/// The position behind the last character.
+fn end_of(text: &str) -> TextPos {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let last_line = text.rsplit('\n').next().unwrap_or_default();
+    let lines = text.bytes().filter(|b| *b == b'\n').count();
+    TextPos::new(count(lines).saturating_add(1), count(last_line.chars().count()).saturating_add(1))
+}
