@@ -1,0 +1,119 @@
+//! `cargo xtask test`: everything a change must pass.
+
+use std::time::Instant;
+
+use lexopt::prelude::*;
+
+use crate::system::Needs;
+use crate::{Failure, cross, run, system, tools, ui};
+
+const HELP: &str = "\
+Everything a change must pass. Installs what is missing first.
+
+Usage: cargo xtask test [STEP…]
+
+Without a step, all of them run, in this order:
+";
+
+/// One thing a change must pass.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn() -> Result<(), String>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "fmt", what: "every file is formatted", run: fmt },
+    Step { name: "clippy", what: "no lint of any crate, warnings included", run: clippy },
+    Step { name: "deny", what: "licences, duplicate and banned crates", run: deny },
+    Step { name: "unit", what: "unit, property and snapshot tests of each crate", run: unit },
+    Step {
+        name: "minimum",
+        what: "what goes on a box, built for armhf by the minimum rustc",
+        run: cross::build_for_armhf,
+    },
+    Step { name: "whole", what: "whole programs: real pipelines, sockets, interfaces", run: whole },
+];
+
+pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
+    let mut chosen = Vec::new();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Short('h') | Long("help") => {
+                print!("{HELP}");
+                for step in STEPS {
+                    println!("  {:8} {}", step.name, step.what);
+                }
+                println!("\nExample: cargo xtask test fmt clippy");
+                return Ok(());
+            }
+            Value(name) => {
+                let step = STEPS.iter().find(|step| name == step.name);
+                chosen.push(step.ok_or_else(|| lexopt::Error::from(format!("no step {name:?}")))?);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if chosen.is_empty() {
+        chosen.extend(STEPS);
+    }
+    system::ensure(Needs::All)?;
+
+    let mut results = Vec::new();
+    for step in chosen {
+        ui::title(&format!("{}: {}", step.name, step.what));
+        let start = Instant::now();
+        let result = (step.run)();
+        if let Err(error) = &result {
+            println!("{}", ui::red(error));
+        }
+        results.push((step.name, result.is_ok(), start.elapsed()));
+    }
+
+    ui::title("Result");
+    for (name, passed, time) in &results {
+        let verdict = if *passed { ui::green("passed") } else { ui::red("failed") };
+        println!("  {name:8} {verdict} {}", ui::dim(&format!("{:.0} s", time.as_secs_f64())));
+    }
+    let failed = results.iter().filter(|(_, passed, _)| !passed).count();
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} steps failed", results.len()).into()) }
+}
+
+fn fmt() -> Result<(), String> {
+    run::visibly(&mut run::cargo(&["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<(), String> {
+    run::visibly(&mut run::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn deny() -> Result<(), String> {
+    let mut deny = run::command(tools::cargo_deny()?);
+    run::visibly(deny.args(["--workspace", "--log-level", "warn", "check", "bans", "licenses", "sources"]))
+}
+
+fn unit() -> Result<(), String> {
+    run::visibly(&mut run::cargo(&[
+        "test",
+        "--workspace",
+        "--exclude",
+        "stbeacon-tests",
+        "--locked",
+        "--quiet",
+    ]))
+}
+
+fn whole() -> Result<(), String> {
+    // The whole-program tests run what a box runs; cargo does not build other packages' programs for a test.
+    run::visibly(&mut run::cargo(&["build", "--workspace", "--locked", "--quiet"]))?;
+    run::visibly(&mut run::cargo(&["test", "--package", "stbeacon-tests", "--locked", "--quiet"]))
+}
