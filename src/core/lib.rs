@@ -8,4 +8,5 @@
 pub mod player;
 pub mod provisioning;
 pub mod session;
+pub mod stb;
 pub mod time;

@@ -1,0 +1,162 @@
+//! The `qoe` object: what a session knows and the stock report has no field for.
+
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::measured::MediaOptions;
+use super::redact::{redact, redact_text};
+use crate::player::{CloseReason, Frames, TsView};
+use crate::session::Snapshot;
+
+/// Quality of experience of one play-back. Unknown text is `""`, an unknown number is 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(default)]
+pub struct Qoe {
+    /// The player's name for the session; all reports of one play-back have the same.
+    pub session: String,
+    /// Why it ended; empty while it runs.
+    #[serde(serialize_with = "reason_or_empty", deserialize_with = "empty_or_reason")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::schema::close_reason"))]
+    pub close_reason: Option<CloseReason>,
+    /// From the attempt to the first picture, in ms; 0 if it never came.
+    pub join_ms: u64,
+    /// From the attempt until it played, in ms.
+    pub startup_ms: u64,
+    /// Time in which it played, in ms.
+    pub playing_ms: u64,
+    /// Time for which the user had paused it, in ms.
+    pub paused_ms: u64,
+    /// Time for which it waited for data in mid-play, in ms; start-up and seeks apart.
+    pub rebuffering_ms: u64,
+    /// Time from seeks until it played again, in ms.
+    pub seeking_ms: u64,
+    /// How often it waited for data in mid-play; start-up and seeks apart.
+    pub rebuffers: u64,
+    /// How often the user paused.
+    pub pauses: u64,
+    /// How often the user moved the playhead.
+    pub seeks: u64,
+    /// Average of the nominal bit rate over the time played, in bit/s.
+    pub nominal_bitrate: u64,
+    /// Switches to a higher nominal bit rate.
+    pub switches_up: u64,
+    /// Switches to a lower nominal bit rate.
+    pub switches_down: u64,
+    /// Frames lost before the decoder: presentation-time slots that no frame filled.
+    pub frames_lost: PerMedium,
+    /// Frames that came out of the decoder flagged corrupted; they are in `frames_failed` too.
+    pub frames_corrupted: PerMedium,
+    /// Whether transport packets could be seen: only then do the next two, and `discontinuties`, say anything.
+    pub ts: TsView,
+    /// Estimate of the transport packets lost in discontinuities.
+    pub lost_packets: u64,
+    /// Counter jumps at the first packet of a fragment; never part of `discontinuties`.
+    pub fragment_jumps: u64,
+    /// How many errors the player told.
+    pub errors: u64,
+    /// The last error, a fatal one before any other: the player's code.
+    pub error_code: String,
+    /// The same error's text.
+    pub error_message: String,
+    /// 1 if that error ended it, else 0.
+    pub error_fatal: u8,
+    /// Title of what was played.
+    pub title: String,
+    /// Video codec, as the player names it.
+    pub video_codec: String,
+    /// Audio codec, as the player names it.
+    pub audio_codec: String,
+    /// Container format, as the player names it.
+    pub container: String,
+    /// Width of the picture in pixels.
+    pub width: u32,
+    /// Height of the picture in pixels.
+    pub height: u32,
+}
+
+/// One number for pictures and one for sound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(default)]
+pub struct PerMedium {
+    /// Pictures.
+    pub video: u64,
+    /// Sound.
+    pub audio: u64,
+}
+
+// === impl Qoe ===
+
+impl Qoe {
+    pub(super) fn new(snapshot: &Snapshot, options: &MediaOptions) -> Self {
+        let Snapshot { totals, counts, tags, representation, .. } = snapshot;
+        let per_medium =
+            |of: fn(&Frames) -> u64| PerMedium { video: of(&counts.video), audio: of(&counts.audio) };
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let error = snapshot.error.clone().unwrap_or_default();
+        let error_message = if options.url_redact {
+            // Players like to quote the URL in their errors.
+            let url = &snapshot.open.url;
+            let quoted = !url.is_empty() && error.message.contains(url.as_str());
+            let message = if quoted { error.message.replace(url, &redact(url)) } else { error.message };
+            redact_text(&message)
+        } else {
+            error.message
+        };
+        Self {
+            session: snapshot.id.as_str().to_owned(),
+            close_reason: snapshot.closed,
+            join_ms: totals.join.unwrap_or_default().0,
+            startup_ms: totals.startup.0,
+            playing_ms: totals.playing.0,
+            paused_ms: totals.paused.0,
+            rebuffering_ms: totals.rebuffering.0,
+            seeking_ms: totals.seeking.0,
+            rebuffers: totals.rebuffers,
+            pauses: totals.pauses,
+            seeks: totals.seeks,
+            nominal_bitrate: totals.avg_nominal_bitrate(),
+            switches_up: totals.switches_up,
+            switches_down: totals.switches_down,
+            frames_lost: per_medium(|frames| frames.lost),
+            frames_corrupted: per_medium(|frames| frames.corrupted),
+            ts: counts.ts,
+            lost_packets: counts.lost_packets,
+            fragment_jumps: counts.fragment_jumps,
+            errors: snapshot.errors,
+            error_code: error.code,
+            error_message,
+            error_fatal: u8::from(error.fatal),
+            title: text(&tags.title),
+            video_codec: text(&tags.video_codec),
+            audio_codec: text(&tags.audio_codec),
+            container: text(&tags.container),
+            width: representation.width.unwrap_or_default(),
+            height: representation.height.unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn approx_bytes(&self) -> usize {
+        let Self { session, error_code, error_message, title, video_codec, audio_codec, container, .. } =
+            self;
+        let texts = [session, error_code, error_message, title, video_codec, audio_codec, container];
+        750 + texts.map(String::len).iter().sum::<usize>()
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde calls")]
+fn reason_or_empty<S: Serializer>(reason: &Option<CloseReason>, serializer: S) -> Result<S::Ok, S::Error> {
+    match reason {
+        Some(reason) => reason.serialize(serializer),
+        None => serializer.serialize_str(""),
+    }
+}
+
+fn empty_or_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CloseReason>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    CloseReason::deserialize(text.into_deserializer()).map(Some)
+}
