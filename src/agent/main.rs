@@ -1,3 +1,74 @@
-//! The daemon.
+//! `stbeacon`, the daemon that makes reports of what players tell it, and the commands around it.
+
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod cli;
+mod clock;
+mod logging;
+mod netlink;
+mod sample;
+
+use std::process::ExitCode;
+
+use lexopt::Arg;
+
+use self::cli::Failure;
+
+/// One command: `stbeacon NAME …`.
+struct Command {
+    name: &'static str,
+    /// What it does, in the overview that `stbeacon --help` prints.
+    summary: &'static str,
+    /// Reads the rest of the command line and does it; `--help` included.
+    run: fn(lexopt::Parser) -> Result<ExitCode, Failure>,
+}
+
+/// In the order in which `--help` lists them.
+const COMMANDS: &[Command] = &[Command {
+    name: "sample",
+    summary: "print one network report for each interface, now",
+    run: sample::run,
+}];
+
+fn main() -> ExitCode {
+    match dispatch(lexopt::Parser::from_env()) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
+    match args.next()? {
+        Some(Arg::Long("help") | Arg::Short('h')) => {
+            cli::print(&overview());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Arg::Long("version") | Arg::Short('V')) => {
+            cli::print(concat!("stbeacon ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Arg::Value(name)) => {
+            let command = COMMANDS.iter().find(|command| name == command.name).ok_or_else(|| {
+                let names: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
+                Failure::usage(format!("no command {name:?}; there are: {}", names.join(", ")))
+            })?;
+            (command.run)(args)
+        }
+        Some(other) => Err(Failure::from(other.unexpected())),
+        None => Err(Failure::usage("which command? See stbeacon --help")),
+    }
+}
+
+fn overview() -> String {
+    let mut text = String::from(
+        "Quality-of-experience agent for Linux set-top boxes.\n\nUsage: stbeacon COMMAND [OPTIONS]\n\nCommands:\n",
+    );
+    for Command { name, summary, .. } in COMMANDS {
+        text.push_str(&format!("  {name:<8} {summary}\n"));
+    }
+    text.push_str("\nOptions:\n  -h, --help     this text; after a command: that command's own\n");
+    text.push_str("  -V, --version  the version\n\n");
+    text.push_str(cli::EXIT_CODES);
+    text.push('\n');
+    text
+}
