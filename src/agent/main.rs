@@ -4,8 +4,10 @@
 
 mod cli;
 mod clock;
+mod doctor;
 mod logging;
 mod netlink;
+mod play;
 mod sample;
 
 use std::process::ExitCode;
@@ -24,11 +26,11 @@ struct Command {
 }
 
 /// In the order in which `--help` lists them.
-const COMMANDS: &[Command] = &[Command {
-    name: "sample",
-    summary: "print one network report for each interface, now",
-    run: sample::run,
-}];
+const COMMANDS: &[Command] = &[
+    Command { name: "sample", summary: "print one network report for each interface, now", run: sample::run },
+    Command { name: "doctor", summary: "say why a player is or is not seen", run: doctor::run },
+    Command { name: "play", summary: "play a stream with an unmodified player and the tracer", run: play::run },
+];
 
 fn main() -> ExitCode {
     match dispatch(lexopt::Parser::from_env()) {
