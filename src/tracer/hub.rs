@@ -1,0 +1,117 @@
+//! The books: which pipelines run, and what was told of them.
+//!
+//! Pure but for the socket: nothing here calls GStreamer, so the lock around it is never held while something
+//! else is waited for.
+
+use std::collections::HashMap;
+
+use stbeacon_core::player::{CloseReason, Counters, Hello, Open, PlayerState, SessionEvent};
+use stbeacon_core::time::Millis;
+
+use crate::link::Link;
+use crate::process::Process;
+use crate::run::Run;
+use crate::teller::Teller;
+
+/// All pipelines with a session, by address. An entry goes when its session ends or its pipeline does.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    runs: HashMap<usize, Run>,
+    teller: Teller,
+}
+
+impl Hub {
+    pub(crate) fn new(hello: Hello) -> Self {
+        Self { runs: HashMap::new(), teller: Teller::new(hello) }
+    }
+
+    /// Whether any session needs counting now.
+    pub(crate) fn plays(&self) -> bool {
+        self.runs.values().any(Run::counts)
+    }
+
+    pub(crate) const fn link(&self) -> &Link {
+        self.teller.link()
+    }
+
+    /// Whether there is anything a daemon should hear of.
+    pub(crate) fn has_news(&self) -> bool {
+        self.teller.has_news()
+    }
+
+    /// The runs, to be sampled.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (usize, &Run)> {
+        self.runs.iter().map(|(key, run)| (*key, run))
+    }
+
+    pub(crate) fn run(&mut self, key: usize) -> Option<&mut Run> {
+        self.runs.get_mut(&key)
+    }
+
+    /// A session begins; one that the pipeline had before is closed first.
+    pub(crate) fn open(&mut self, now: Millis, key: usize, run: Run, at: Millis, open: Open) {
+        self.close(now, key, CloseReason::Stop);
+        self.teller.tell(now, at, &run.id, SessionEvent::Open(open));
+        self.runs.insert(key, run);
+    }
+
+    /// The session ends; the counters must have been told.
+    pub(crate) fn close(&mut self, now: Millis, key: usize, otherwise: CloseReason) {
+        let Some(run) = self.runs.remove(&key) else { return };
+        if !run.ended {
+            let reason = if run.failed { CloseReason::Error } else { otherwise };
+            self.teller.tell(now, now, &run.id, SessionEvent::Close(reason));
+        }
+    }
+
+    /// The stream came to its end: the session does too, and what comes after is not counted.
+    pub(crate) fn end(&mut self, now: Millis, key: usize) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        if !std::mem::replace(&mut run.ended, true) {
+            let reason = if run.failed { CloseReason::Error } else { CloseReason::End };
+            self.teller.tell(now, now, &run.id, SessionEvent::Close(reason));
+        }
+    }
+
+    /// Something happened in a session.
+    pub(crate) fn tell(&mut self, now: Millis, at: Millis, key: usize, event: SessionEvent) {
+        if let Some(run) = self.runs.get(&key).filter(|run| !run.ended) {
+            self.teller.tell(now, at, &run.id, event);
+        }
+    }
+
+    /// The user-visible state, told when it changes.
+    pub(crate) fn state(&mut self, now: Millis, key: usize, state: PlayerState) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        if run.state.replace(state) != Some(state) {
+            self.tell(now, now, key, SessionEvent::State(state));
+        }
+    }
+
+    /// What the probes saw since the last time, in the order in which it happened.
+    pub(crate) fn harvest(&mut self, now: Millis, key: usize, serial: u64) {
+        let Some(run) = self.runs.get_mut(&key).filter(|run| run.serial == serial) else { return };
+        let events = run.harvest();
+        for (at, event) in events {
+            self.tell(now, at, key, event);
+        }
+    }
+
+    /// Totals as they stand.
+    pub(crate) fn count(&mut self, now: Millis, key: usize, serial: u64) {
+        let Some(run) = self.runs.get_mut(&key).filter(|run| run.serial == serial) else { return };
+        let counters: Counters = run.count(now);
+        self.tell(now, now, key, SessionEvent::Counters(counters));
+    }
+
+    /// Looks after the connection.
+    pub(crate) fn poll(&mut self, process: &Process, now: Millis) {
+        for old in self.teller.poll(now) {
+            let Some(run) = self.runs.values_mut().find(|run| run.id == old) else { continue };
+            let Some(new) = process.next_session() else { continue };
+            run.restart();
+            run.id = new;
+            self.teller.renew(now, &old, &run.id);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! A decoder: what goes in, what comes out, and why the rest does not.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use stbeacon_core::player::Frames;
+
+use super::Medium;
+use super::flight::Flight;
+use super::slots::Slots;
+use crate::guard::guard;
+use crate::tally::Tally;
+
+/// Counters of one decoder, shared by its probes and the ticker.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    medium: Medium,
+    flight: Flight,
+    /// One unit a buffer: only then does `in − out` say anything.
+    framed: AtomicBool,
+    bytes: AtomicU64,
+    corrupted: AtomicU64,
+    /// Presentation-time slots that no frame filled.
+    empty: AtomicU64,
+    late: Mutex<Late>,
+    late_total: AtomicU64,
+}
+
+/// Frames that the decoder gave up for lateness, from the totals in its QoS messages.
+#[derive(Debug, Default)]
+struct Late {
+    dropped: u64,
+}
+
+/// What the sink pad's probe alone knows.
+#[derive(Debug, Default)]
+struct Feeding {
+    /// Presentation times in ns that the decoder is to show; others it decodes for reference only.
+    start: u64,
+    stop: Option<u64>,
+}
+
+impl Decoder {
+    pub(crate) fn new(medium: Medium) -> Self {
+        Self {
+            medium,
+            flight: Flight::default(),
+            framed: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            corrupted: AtomicU64::new(0),
+            empty: AtomicU64::new(0),
+            late: Mutex::default(),
+            late_total: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) const fn medium(&self) -> Medium {
+        self.medium
+    }
+
+    /// A QoS message of this decoder: `dropped` is its total, `jitter` how late it was in ns.
+    pub(crate) fn qos(&self, dropped: u64, jitter: i64) {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        // The total starts anew at a flush. Messages may be lost on the way, so they are never counted.
+        let new = if dropped >= late.dropped { dropped - late.dropped } else { dropped };
+        late.dropped = dropped;
+        // Dropped in good time is dropped because it could not be decoded.
+        if jitter > 0 {
+            self.late_total.fetch_add(new, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn install(self: &Arc<Self>, element: &gst::Element) {
+        if let Some(pad) = element.static_pad("sink") {
+            self.install_sink(&pad);
+        }
+        if let Some(pad) = element.static_pad("src") {
+            self.install_src(&pad);
+        }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        let late = self.late_total.load(Ordering::Relaxed);
+        let corrupted = self.corrupted.load(Ordering::Relaxed);
+        let missing = if self.framed.load(Ordering::Relaxed) { self.flight.missing(late) } else { 0 };
+        let decoded = self.flight.came();
+        // A frame that was dropped or failed leaves an empty slot too; only the others were lost before.
+        let lost = self.empty.load(Ordering::Relaxed).saturating_sub(late).saturating_sub(missing);
+        let frames = Frames { decoded, dropped: late, failed: missing + corrupted, corrupted, lost };
+        let fed = self.bytes.load(Ordering::Relaxed);
+        match self.medium {
+            Medium::Video => Tally { video: frames, fed, ..Tally::default() },
+            Medium::Audio => Tally { audio: frames, fed, ..Tally::default() },
+        }
+    }
+
+    fn install_sink(self: &Arc<Self>, pad: &gst::Pad) {
+        if let Some(caps) = pad.current_caps() {
+            self.framed.store(is_framed(&caps), Ordering::Relaxed);
+        }
+        let decoder = Arc::clone(self);
+        // Taken by this pad's streaming thread alone, and so never waited for.
+        let feeding = Mutex::new(Feeding::default());
+        let mask = gst::PadProbeType::BUFFER
+            | gst::PadProbeType::BUFFER_LIST
+            | gst::PadProbeType::EVENT_DOWNSTREAM
+            | gst::PadProbeType::EVENT_FLUSH;
+        pad.add_probe(mask, move |_, info| {
+            guard(gst::PadProbeReturn::Remove, || {
+                let mut feeding = feeding.lock().unwrap_or_else(PoisonError::into_inner);
+                match &info.data {
+                    Some(gst::PadProbeData::Buffer(buffer)) => decoder.feed(&feeding, buffer),
+                    Some(gst::PadProbeData::BufferList(list)) => {
+                        list.iter().for_each(|buffer| decoder.feed(&feeding, buffer));
+                    }
+                    Some(gst::PadProbeData::Event(event)) => decoder.event_in(&mut feeding, event),
+                    _ => {}
+                }
+                gst::PadProbeReturn::Ok
+            })
+        });
+    }
+
+    fn install_src(self: &Arc<Self>, pad: &gst::Pad) {
+        let decoder = Arc::clone(self);
+        // Taken by this pad's streaming thread alone, and so never waited for.
+        let slots = Mutex::new(Slots::new(self.medium == Medium::Video));
+        let mask = gst::PadProbeType::BUFFER
+            | gst::PadProbeType::BUFFER_LIST
+            | gst::PadProbeType::EVENT_DOWNSTREAM
+            | gst::PadProbeType::EVENT_FLUSH;
+        pad.add_probe(mask, move |_, info| {
+            guard(gst::PadProbeReturn::Remove, || {
+                let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
+                match &info.data {
+                    Some(gst::PadProbeData::Buffer(buffer)) => decoder.emerge(&mut slots, buffer),
+                    Some(gst::PadProbeData::BufferList(list)) => {
+                        list.iter().for_each(|buffer| decoder.emerge(&mut slots, buffer));
+                    }
+                    Some(gst::PadProbeData::Event(event)) => decoder.event_out(&mut slots, event),
+                    _ => {}
+                }
+                gst::PadProbeReturn::Ok
+            })
+        });
+    }
+
+    fn feed(&self, feeding: &Feeding, buffer: &gst::BufferRef) {
+        self.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+        let pts = buffer.pts().map(gst::ClockTime::nseconds);
+        // What is decoded for reference only, after a seek to between two key frames, is not to come out. Nor
+        // are headers.
+        let outside = pts.is_some_and(|pts| {
+            let end = pts.saturating_add(buffer.duration().map_or(0, gst::ClockTime::nseconds));
+            (end <= feeding.start && pts < feeding.start) || feeding.stop.is_some_and(|stop| pts >= stop)
+        });
+        let hidden = gst::BufferFlags::DECODE_ONLY | gst::BufferFlags::GAP;
+        let header = self.medium == Medium::Audio && buffer.flags().contains(gst::BufferFlags::HEADER);
+        if outside || header || buffer.size() == 0 || buffer.flags().intersects(hidden) {
+            return;
+        }
+        self.flight.feed(pts);
+    }
+
+    fn emerge(&self, slots: &mut Slots, buffer: &gst::BufferRef) {
+        let pts = buffer.pts().map(gst::ClockTime::nseconds);
+        let duration = buffer.duration().map(gst::ClockTime::nseconds);
+        if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
+            self.corrupted.fetch_add(1, Ordering::Relaxed);
+        }
+        let empty = slots.frame(pts, duration);
+        if empty > 0 {
+            self.empty.fetch_add(empty, Ordering::Relaxed);
+        }
+        self.flight.emerge(pts);
+    }
+
+    fn event_in(&self, feeding: &mut Feeding, event: &gst::EventRef) {
+        match event.view() {
+            gst::EventView::Caps(caps) => {
+                self.framed.store(is_framed(&caps.caps().to_owned()), Ordering::Relaxed);
+            }
+            gst::EventView::Segment(segment) => {
+                let segment = segment.segment();
+                let backwards = segment.rate() < 0.0;
+                *feeding = Feeding::default();
+                if let Some(segment) = segment.downcast_ref::<gst::ClockTime>() {
+                    feeding.start = segment.start().map_or(0, gst::ClockTime::nseconds);
+                    feeding.stop = segment.stop().map(gst::ClockTime::nseconds);
+                }
+                self.flight.segment_in(backwards);
+            }
+            gst::EventView::FlushStop(_) => self.flight.flush(self.late_total.load(Ordering::Relaxed)),
+            _ => {}
+        }
+    }
+
+    fn event_out(&self, slots: &mut Slots, event: &gst::EventRef) {
+        match event.view() {
+            gst::EventView::Segment(_) => {
+                slots.reset();
+                self.flight.segment_out();
+            }
+            gst::EventView::FlushStop(_) => slots.reset(),
+            gst::EventView::Eos(_) => self.flight.drain(),
+            _ => {}
+        }
+    }
+}
+
+/// Whether each buffer is one frame. Of a stream that is cut anywhere, losses cannot be told by counting.
+fn is_framed(caps: &gst::Caps) -> bool {
+    let Some(format) = caps.structure(0) else { return false };
+    let is = |field| format.get::<bool>(field).ok();
+    let text = |field| format.get::<&str>(field).ok();
+    if is("parsed") == Some(true) || is("framed") == Some(true) {
+        return true;
+    }
+    if is("parsed") == Some(false) || is("framed") == Some(false) {
+        return false;
+    }
+    match format.name().as_str() {
+        "video/x-h264" | "video/x-h265" | "video/x-h266" => {
+            text("alignment") == Some("au") || text("stream-format").is_some_and(|f| f != "byte-stream")
+        }
+        "video/mpeg" => format.get::<i32>("mpegversion") == Ok(4),
+        "audio/mpeg"
+        | "audio/x-ac3"
+        | "audio/x-eac3"
+        | "audio/x-dts"
+        | "audio/ac3"
+        | "audio/x-private1-ac3" => text("stream-format") == Some("raw") || format.has_field("codec_data"),
+        _ => true,
+    }
+}

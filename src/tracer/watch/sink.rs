@@ -1,0 +1,252 @@
+//! A sink: what reaches it, what it shows, what it drops for lateness.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use stbeacon_core::player::Frames;
+use stbeacon_core::time::Millis;
+
+use super::Medium;
+use crate::clock;
+use crate::guard::guard;
+use crate::tally::Tally;
+
+/// No presentation time yet.
+const NONE: u64 = u64::MAX;
+
+/// Counters of one sink, shared by its probe and the ticker.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    /// What the caps say: 0 unknown, else see [`Sink::set_caps`].
+    content: AtomicU8,
+    /// Buffers that reached it.
+    reached: AtomicU64,
+    /// Presentation time in ns of the newest.
+    newest: AtomicU64,
+    /// Monotonic time in ms at which it came.
+    seen: AtomicU64,
+    /// The next buffer is a session's first.
+    armed: AtomicBool,
+    /// Monotonic time in ms of a session's first buffer; 0 until it comes.
+    first: AtomicU64,
+    segment: Mutex<Option<gst::FormattedSegment<gst::ClockTime>>>,
+    stats: Mutex<Stats>,
+}
+
+/// The sink's own totals, made to only grow: they fall to zero at a flush and when it is started anew.
+#[derive(Debug, Default, Clone, Copy)]
+struct Stats {
+    known: bool,
+    rendered: Total,
+    dropped: Total,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Total {
+    base: u64,
+    last: u64,
+}
+
+impl Default for Sink {
+    fn default() -> Self {
+        Self {
+            content: AtomicU8::new(0),
+            reached: AtomicU64::new(0),
+            newest: AtomicU64::new(NONE),
+            seen: AtomicU64::new(0),
+            armed: AtomicBool::new(true),
+            first: AtomicU64::new(0),
+            segment: Mutex::default(),
+            stats: Mutex::default(),
+        }
+    }
+}
+
+impl Sink {
+    /// The next buffer is the first of a session.
+    pub(crate) fn arm(&self) {
+        self.first.store(0, Ordering::Relaxed);
+        self.armed.store(true, Ordering::Release);
+    }
+
+    /// Monotonic time of the session's first buffer.
+    pub(crate) fn first(&self) -> Option<Millis> {
+        Some(Millis(self.first.load(Ordering::Acquire))).filter(|at| at.0 > 0)
+    }
+
+    /// What it shows, once that is known.
+    pub(crate) fn medium(&self) -> Option<Medium> {
+        match self.content.load(Ordering::Relaxed) {
+            1 | 2 => Some(Medium::Video),
+            3 | 4 => Some(Medium::Audio),
+            _ => None,
+        }
+    }
+
+    /// Where the playhead is, in ms.
+    pub(crate) fn position(&self) -> Option<u64> {
+        let newest = Some(self.newest.load(Ordering::Relaxed)).filter(|pts| *pts != NONE)?;
+        let segment = self.segment.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = segment.as_ref()?.to_stream_time(gst::ClockTime::from_nseconds(newest))?;
+        Some(time.mseconds())
+    }
+
+    /// Reads the sink's own totals.
+    ///
+    /// Trap: on some vendors' sinks `stats` is a bare pointer, and reading it as a structure crashes. The
+    /// property's declared type decides. GStreamer before 1.18 has no `stats`; QoS messages stand in.
+    pub(super) fn read_stats(&self, element: &gst::Element) {
+        let Some(spec) = element.find_property("stats") else { return };
+        let readable = spec.flags().contains(glib::ParamFlags::READABLE);
+        if !readable || spec.value_type() != gst::Structure::static_type() {
+            return;
+        }
+        let Ok(Some(stats)) = element.property_value("stats").get::<Option<gst::Structure>>() else { return };
+        if let (Ok(rendered), Ok(dropped)) = (stats.get::<u64>("rendered"), stats.get::<u64>("dropped")) {
+            let mut stats = self.stats();
+            stats.known = true;
+            stats.rendered.update(rendered);
+            stats.dropped.update(dropped);
+        }
+    }
+
+    /// A QoS message of this sink, where it has no `stats`.
+    pub(crate) fn qos(&self, rendered: u64, dropped: u64) {
+        let mut stats = self.stats();
+        if !stats.known {
+            stats.rendered.update(rendered);
+            stats.dropped.update(dropped);
+        }
+    }
+
+    pub(super) fn install(self: &Arc<Self>, element: &gst::Element) {
+        let Some(pad) = element.static_pad("sink") else { return };
+        if let Some(caps) = pad.current_caps() {
+            self.set_caps(&caps);
+        }
+        let sink = Arc::clone(self);
+        let weak = element.downgrade();
+        let mask = gst::PadProbeType::BUFFER
+            | gst::PadProbeType::BUFFER_LIST
+            | gst::PadProbeType::EVENT_DOWNSTREAM
+            | gst::PadProbeType::EVENT_FLUSH;
+        pad.add_probe(mask, move |_, info| {
+            guard(gst::PadProbeReturn::Remove, || {
+                match &info.data {
+                    Some(gst::PadProbeData::Buffer(buffer)) => sink.reach(buffer),
+                    Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(|b| sink.reach(b)),
+                    Some(gst::PadProbeData::Event(event)) => sink.event(&weak, event),
+                    _ => {}
+                }
+                gst::PadProbeReturn::Ok
+            })
+        });
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        let content = self.content.load(Ordering::Relaxed);
+        let reached = self.reached.load(Ordering::Relaxed);
+        let stats = *self.stats();
+        let dropped = stats.dropped.sum();
+        let rendered = if stats.known { stats.rendered.sum() } else { reached.saturating_sub(dropped) };
+        let mut frames = Frames { dropped, ..Frames::default() };
+        if matches!(content, 2 | 4) {
+            // The decoder is inside: what was shown or came too late had been decoded.
+            frames.decoded = rendered + dropped;
+        }
+        match content {
+            1 | 2 => Tally { video: frames, rendered, ..Tally::default() },
+            3 | 4 => Tally { audio: frames, ..Tally::default() },
+            _ => Tally::default(),
+        }
+    }
+
+    fn stats(&self) -> std::sync::MutexGuard<'_, Stats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reach(&self, buffer: &gst::BufferRef) {
+        self.reached.fetch_add(1, Ordering::Relaxed);
+        if let Some(pts) = buffer.pts() {
+            self.newest.store(pts.nseconds(), Ordering::Relaxed);
+        }
+        let now = clock::monotonic();
+        self.seen.store(now.0, Ordering::Relaxed);
+        if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::Acquire) {
+            self.first.store(now.0.max(1), Ordering::Release);
+        }
+    }
+
+    fn event(&self, element: &glib::WeakRef<gst::Element>, event: &gst::EventRef) {
+        match event.view() {
+            gst::EventView::Caps(caps) => self.set_caps(&caps.caps().to_owned()),
+            gst::EventView::Segment(segment) => {
+                // A flush before this has set the totals to zero: seen here, before they grow again.
+                self.read(element);
+                let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
+                self.newest.store(NONE, Ordering::Relaxed);
+                *self.segment.lock().unwrap_or_else(PoisonError::into_inner) = segment;
+            }
+            // Last look before the sink forgets.
+            gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) | gst::EventView::Eos(_) => {
+                self.read(element);
+            }
+            _ => {}
+        }
+    }
+
+    fn read(&self, element: &glib::WeakRef<gst::Element>) {
+        if let Some(element) = element.upgrade() {
+            self.read_stats(&element);
+        }
+    }
+
+    fn set_caps(&self, caps: &gst::Caps) {
+        let name = caps.structure(0).map_or("", |format| format.name().as_str());
+        let content = match name.split_once('/') {
+            Some(("video", "x-raw")) => 1,
+            Some(("video" | "image", _)) => 2,
+            Some(("audio", "x-raw")) => 3,
+            Some(("audio", _)) => 4,
+            _ => 0,
+        };
+        self.content.store(content, Ordering::Relaxed);
+    }
+}
+
+// === impl Total ===
+
+impl Total {
+    fn update(&mut self, value: u64) {
+        if value < self.last {
+            self.base = self.base.saturating_add(self.last);
+        }
+        self.last = value;
+    }
+
+    const fn sum(&self) -> u64 {
+        self.base.saturating_add(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::grows(&[1, 2, 5], 5)]
+    #[case::flushed(&[5, 0, 2], 7)]
+    #[case::flushed_twice(&[5, 0, 2, 0, 0, 1], 8)]
+    fn totals_survive_a_flush(#[case] read: &[u64], #[case] sum: u64) {
+        let mut total = Total::default();
+        for &value in read {
+            total.update(value);
+        }
+        assert_eq!(total.sum(), sum);
+    }
+}
