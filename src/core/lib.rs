@@ -10,3 +10,4 @@ pub mod provisioning;
 pub mod session;
 pub mod stb;
 pub mod time;
+pub mod uplink;

@@ -49,6 +49,10 @@ mod report;
 mod schema;
 mod wire;
 
+use std::borrow::Borrow;
+
+use serde::Serializer;
+
 pub use self::decode::{DecodeError, Decoded, Skipped, decode_batch};
 pub use self::measured::{Measured, MediaOptions};
 pub use self::qoe::{PerMedium, Qoe};
@@ -61,17 +65,20 @@ pub use self::schema::batch_schema;
 
 /// The body of a request: one bare JSON array.
 #[must_use]
-pub fn encode_batch(reports: &[Report]) -> Vec<u8> {
+pub fn encode_batch<R: Borrow<Report>>(reports: &[R]) -> Vec<u8> {
     let mut body = Vec::new();
     encode_batch_into(&mut body, reports);
     body
 }
 
 /// Appends the body of a request to `buffer`: one bare JSON array.
-pub fn encode_batch_into(buffer: &mut Vec<u8>, reports: &[Report]) {
+pub fn encode_batch_into<R: Borrow<Report>>(buffer: &mut Vec<u8>, reports: &[R]) {
     let start = buffer.len();
-    // Maps of string keys, integers and strings, written to memory: nothing in it can fail.
-    if serde_json::to_writer(&mut *buffer, reports).is_err() {
+    let mut serializer = serde_json::Serializer::new(&mut *buffer);
+    let written = serializer.collect_seq(reports.iter().map(Borrow::borrow));
+    // Objects with constant keys, integers and strings, written to memory: nothing in it can fail.
+    debug_assert!(written.is_ok());
+    if written.is_err() {
         buffer.truncate(start);
         buffer.extend_from_slice(b"[]");
     }

@@ -1,0 +1,490 @@
+//! What is sent when, and what the outcome means.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::backoff::Backoff;
+use crate::stb::{Report, encode_batch};
+use crate::time::Millis;
+
+/// After how many 5xx in a row a batch is split.
+const SPLIT_AFTER: u32 = 3;
+
+/// How often a server that takes others must answer 5xx to a single report before that is given up.
+const GIVE_UP_AFTER: u32 = 3;
+
+/// The queue of batches, one of which at most is on its way.
+///
+/// No batch blocks another: one that the server answers with an error goes behind the others. And no outage
+/// tears the queue to shreds: while the server takes nothing at all, only one batch is split to find out whether
+/// it is to blame.
+#[derive(Debug)]
+pub struct Delivery {
+    policy: DeliveryPolicy,
+    /// In the order in which they are to be tried.
+    queue: VecDeque<Batch>,
+    in_flight: Option<(RequestId, Batch)>,
+    next_id: u64,
+    next_family: u64,
+    /// Reports in the queue and in flight, and their bytes on the wire.
+    reports: usize,
+    bytes: usize,
+    /// Failures since the last success, whatever the batch.
+    failures: u32,
+    /// Nothing is sent before.
+    gate: Millis,
+    /// How many requests have succeeded.
+    successes: u64,
+    /// The batch whose parts are being tried while nothing else succeeds.
+    suspect: Option<u64>,
+    counts: DeliveryCounts,
+}
+
+/// Limits of patience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryPolicy {
+    /// Between attempts.
+    pub backoff: Backoff,
+    /// A longer `Retry-After` is taken for this.
+    pub max_retry_after: Millis,
+    /// What waits for longer is dropped.
+    pub max_age: Millis,
+    /// Most reports that may wait.
+    pub max_reports: usize,
+    /// Most bytes on the wire that may wait.
+    pub max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Batch {
+    reports: VecDeque<Queued>,
+    /// When it was queued first.
+    since: Millis,
+    /// Not tried before.
+    not_before: Millis,
+    /// 5xx in a row.
+    server_errors: u32,
+    /// Of those, how many came after the server had taken something else.
+    proven: u32,
+    /// [`Delivery::successes`] when it failed last.
+    successes_then: u64,
+    /// Parts of one batch have the same.
+    family: u64,
+}
+
+#[derive(Debug)]
+struct Queued {
+    report: Report,
+    bytes: usize,
+}
+
+/// Names one request until its outcome is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(u64);
+
+/// What is to be sent now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// To be named with the outcome.
+    pub id: RequestId,
+    /// The body: a JSON array.
+    pub body: Vec<u8>,
+    /// How many reports it holds.
+    pub reports: usize,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server answered.
+    Status {
+        /// HTTP status code, redirects followed where that is allowed.
+        code: u16,
+        /// What its `Retry-After` asks for; see [`super::retry_after`].
+        retry_after: Option<Millis>,
+    },
+    /// There was no answer: timeout, refused, DNS, TLS.
+    Unreachable,
+}
+
+/// What was decided, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The server has the reports.
+    Delivered {
+        /// How many.
+        reports: usize,
+    },
+    /// They will be sent again.
+    Retry {
+        /// Not before.
+        at: Millis,
+    },
+    /// They will be sent again in two parts.
+    Split,
+    /// The server does not take this report; it is dropped.
+    Refused,
+    /// No such request is on its way.
+    Unknown,
+}
+
+/// Why a report was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The server did not take it.
+    Refused,
+    /// It waited too long.
+    Aged,
+    /// Too much waited.
+    Full,
+}
+
+/// What became of the reports so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliveryCounts {
+    /// The server has them.
+    pub delivered: u64,
+    /// See [`DropReason::Refused`].
+    pub dropped_refused: u64,
+    /// See [`DropReason::Aged`].
+    pub dropped_aged: u64,
+    /// See [`DropReason::Full`].
+    pub dropped_full: u64,
+    /// Requests that were sent.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failed_requests: u64,
+}
+
+// === impl Delivery ===
+
+impl Delivery {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(policy: DeliveryPolicy) -> Self {
+        Self {
+            policy,
+            queue: VecDeque::new(),
+            in_flight: None,
+            next_id: 0,
+            next_family: 0,
+            reports: 0,
+            bytes: 0,
+            failures: 0,
+            gate: Millis(0),
+            successes: 0,
+            suspect: None,
+            counts: DeliveryCounts::default(),
+        }
+    }
+
+    /// Other limits from now on.
+    pub fn set_policy(&mut self, now: Millis, policy: DeliveryPolicy) {
+        self.policy = policy;
+        self.handle_timeout(now);
+        self.bound();
+    }
+
+    /// Queues a batch; an empty one is nothing.
+    pub fn push(&mut self, now: Millis, reports: Vec<Report>) {
+        if reports.is_empty() {
+            return;
+        }
+        let reports: VecDeque<_> = reports.into_iter().map(Queued::new).collect();
+        self.reports += reports.len();
+        self.bytes += reports.iter().map(|queued| queued.bytes).sum::<usize>();
+        let family = self.next_family;
+        self.next_family += 1;
+        self.queue.push_back(Batch {
+            reports,
+            since: now,
+            not_before: now,
+            server_errors: 0,
+            proven: 0,
+            successes_then: 0,
+            family,
+        });
+        self.bound();
+    }
+
+    /// What is to be sent now; `None` while a request is on its way, all must wait, or nothing is queued.
+    pub fn poll_request(&mut self, now: Millis) -> Option<Request> {
+        self.handle_timeout(now);
+        if self.in_flight.is_some() || self.gate > now {
+            return None;
+        }
+        let at = self.queue.iter().position(|batch| batch.not_before <= now)?;
+        let batch = self.queue.remove(at)?;
+        let id = RequestId(self.next_id);
+        self.next_id += 1;
+        self.counts.requests = self.counts.requests.saturating_add(1);
+        let reports: Vec<_> = batch.reports.iter().map(|queued| &queued.report).collect();
+        let request = Request { id, body: encode_batch(&reports), reports: reports.len() };
+        self.in_flight = Some((id, batch));
+        Some(request)
+    }
+
+    /// Takes the outcome of a request. `random` is uniform over all of `u64`.
+    pub fn handle_outcome(&mut self, now: Millis, id: RequestId, outcome: Outcome, random: u64) -> Verdict {
+        let Some((_, batch)) = self.in_flight.take_if(|(known, _)| *known == id) else {
+            return Verdict::Unknown;
+        };
+        if let Outcome::Status { code: 200..=299, .. } = outcome {
+            return self.delivered(&batch);
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.counts.failed_requests = self.counts.failed_requests.saturating_add(1);
+        match outcome {
+            Outcome::Status { code: 500..=599, retry_after } => {
+                self.server_error(now, batch, retry_after, random)
+            }
+            Outcome::Status { code: 408 | 425 | 429, retry_after } => {
+                self.wait(now, batch, retry_after, random)
+            }
+            Outcome::Status { code: 400..=499, .. } => self.refused(now, batch, random),
+            // A redirect that may not be followed, or no HTTP at all: nothing the reports could be blamed for.
+            Outcome::Status { retry_after, .. } => self.wait(now, batch, retry_after, random),
+            Outcome::Unreachable => self.wait(now, batch, None, random),
+        }
+    }
+
+    /// Takes back what is on its way: the agent gave the request up itself.
+    pub fn handle_cancel(&mut self, id: RequestId) {
+        if let Some((_, batch)) = self.in_flight.take_if(|(known, _)| *known == id) {
+            self.queue.push_front(batch);
+            self.bound();
+        }
+    }
+
+    /// The server is another one now, or has another address: what the old one said is void.
+    pub fn handle_new_target(&mut self, now: Millis) {
+        self.failures = 0;
+        self.gate = now;
+        self.suspect = None;
+        for batch in &mut self.queue {
+            batch.not_before = now;
+            batch.server_errors = 0;
+            batch.proven = 0;
+        }
+    }
+
+    /// Drops what has waited too long.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        let max_age = self.policy.max_age;
+        while let Some(at) = self.queue.iter().position(|batch| batch.since + max_age <= now) {
+            if let Some(batch) = self.queue.remove(at) {
+                self.dropped(&batch, DropReason::Aged);
+            }
+        }
+    }
+
+    /// When [`Delivery::poll_request`] or [`Delivery::handle_timeout`] next has something to do; `None` while a
+    /// request is on its way.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let next = self.queue.iter().map(|batch| batch.not_before).min()?.max(self.gate);
+        let aged = self.queue.iter().map(|batch| batch.since + self.policy.max_age).min()?;
+        Some(next.min(aged))
+    }
+
+    /// How many reports wait or are on their way.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.reports
+    }
+
+    /// Whether nothing waits and nothing is on its way.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.reports == 0
+    }
+
+    /// Their bytes on the wire.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What became of the others.
+    #[must_use]
+    pub const fn counts(&self) -> &DeliveryCounts {
+        &self.counts
+    }
+
+    /// All that was not delivered, what is on its way included.
+    #[must_use]
+    pub fn into_reports(self) -> Vec<Report> {
+        let in_flight = self.in_flight.map(|(_, batch)| batch);
+        in_flight.into_iter().chain(self.queue).flat_map(|batch| batch.reports).map(|q| q.report).collect()
+    }
+
+    fn delivered(&mut self, batch: &Batch) -> Verdict {
+        self.failures = 0;
+        self.successes = self.successes.saturating_add(1);
+        self.gate = Millis(0);
+        self.suspect = None;
+        self.forget(batch);
+        let reports = batch.reports.len();
+        self.counts.delivered = self.counts.delivered.saturating_add(count(reports));
+        Verdict::Delivered { reports }
+    }
+
+    /// Not the batch's fault: it is the first to be tried again.
+    fn wait(&mut self, now: Millis, batch: Batch, retry_after: Option<Millis>, random: u64) -> Verdict {
+        let at = now + self.delay(self.failures, retry_after, random);
+        self.gate = at;
+        self.queue.push_front(batch);
+        self.bound();
+        Verdict::Retry { at }
+    }
+
+    /// The batch's fault or the server's: others are tried first.
+    fn server_error(
+        &mut self,
+        now: Millis,
+        mut batch: Batch,
+        retry_after: Option<Millis>,
+        random: u64,
+    ) -> Verdict {
+        let works = self.successes > batch.successes_then && batch.server_errors > 0;
+        batch.successes_then = self.successes;
+        batch.server_errors = batch.server_errors.saturating_add(1);
+        batch.proven = batch.proven.saturating_add(u32::from(works));
+        let at = now + self.delay(batch.server_errors, retry_after, random);
+        self.hold_back(now, retry_after, random);
+
+        if batch.reports.len() == 1 && batch.proven >= GIVE_UP_AFTER {
+            self.dropped(&batch, DropReason::Refused);
+            return Verdict::Refused;
+        }
+        // Another batch's parts are being tried, and may still show who is to blame.
+        let others_suspected = self.suspect.is_some_and(|family| {
+            let open = |other: &Batch| other.reports.len() > 1 || other.server_errors < SPLIT_AFTER;
+            family != batch.family && self.queue.iter().any(|other| other.family == family && open(other))
+        });
+        let may_split = works || !others_suspected;
+        if batch.reports.len() > 1 && batch.server_errors >= SPLIT_AFTER && may_split {
+            self.suspect = Some(batch.family);
+            self.split(now, batch);
+            return Verdict::Split;
+        }
+        batch.not_before = at;
+        self.queue.push_back(batch);
+        self.bound();
+        Verdict::Retry { at: at.max(self.gate) }
+    }
+
+    /// The batch's fault.
+    fn refused(&mut self, now: Millis, batch: Batch, random: u64) -> Verdict {
+        self.hold_back(now, None, random);
+        if batch.reports.len() <= 1 {
+            self.dropped(&batch, DropReason::Refused);
+            return Verdict::Refused;
+        }
+        self.split(now, batch);
+        Verdict::Split
+    }
+
+    /// One failure says nothing about the next batch; more in a row do.
+    fn hold_back(&mut self, now: Millis, retry_after: Option<Millis>, random: u64) {
+        if self.failures > 1 || retry_after.is_some() {
+            self.gate = now + self.delay(self.failures.saturating_sub(1), retry_after, random);
+        }
+    }
+
+    fn delay(&self, failures: u32, retry_after: Option<Millis>, random: u64) -> Millis {
+        let backoff = self.policy.backoff.delay(failures, random);
+        match retry_after {
+            // With the jitter, so that all who were told the same do not come back together.
+            Some(asked) => asked.min(self.policy.max_retry_after) + self.policy.backoff.delay(1, random),
+            None => backoff,
+        }
+    }
+
+    /// In two, both to be tried after the others, so that successes tell the server's trouble from the reports'.
+    /// Reports of the same type and time are parted first.
+    fn split(&mut self, now: Millis, batch: Batch) {
+        let Batch { reports, since, successes_then, family, .. } = batch;
+        let mut seen = HashSet::new();
+        let (mut first, mut second): (VecDeque<_>, VecDeque<_>) = reports
+            .into_iter()
+            .partition(|Queued { report, .. }| seen.insert((is_media(report), report.timestamp())));
+        if second.is_empty() {
+            second = first.split_off(first.len() / 2);
+        }
+        for reports in [first, second] {
+            self.queue.push_back(Batch {
+                reports,
+                since,
+                not_before: now,
+                server_errors: 0,
+                proven: 0,
+                successes_then,
+                family,
+            });
+        }
+        self.bound();
+    }
+
+    /// Drops the oldest reports while there are too many. What is on its way is not touched.
+    fn bound(&mut self) {
+        while self.reports > self.policy.max_reports || self.bytes > self.policy.max_bytes {
+            let Some(batch) = self.queue.iter_mut().min_by_key(|batch| batch.since) else { return };
+            let Some(queued) = batch.reports.pop_front() else { return };
+            if batch.reports.is_empty() {
+                self.queue.retain(|batch| !batch.reports.is_empty());
+            }
+            self.reports -= 1;
+            self.bytes -= queued.bytes;
+            self.counts.dropped_full = self.counts.dropped_full.saturating_add(1);
+        }
+    }
+
+    fn dropped(&mut self, batch: &Batch, reason: DropReason) {
+        self.forget(batch);
+        let sum = match reason {
+            DropReason::Refused => &mut self.counts.dropped_refused,
+            DropReason::Aged => &mut self.counts.dropped_aged,
+            DropReason::Full => &mut self.counts.dropped_full,
+        };
+        *sum = sum.saturating_add(count(batch.reports.len()));
+    }
+
+    fn forget(&mut self, batch: &Batch) {
+        self.reports -= batch.reports.len();
+        self.bytes -= batch.reports.iter().map(|queued| queued.bytes).sum::<usize>();
+    }
+}
+
+// === impl Queued ===
+
+impl Queued {
+    fn new(report: Report) -> Self {
+        let bytes = encode_batch(&[&report]).len();
+        Self { report, bytes }
+    }
+}
+
+// === impl DeliveryPolicy ===
+
+impl Default for DeliveryPolicy {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::default(),
+            max_retry_after: Millis::from_secs(3_600),
+            max_age: Millis::from_secs(7 * 24 * 3_600),
+            max_reports: 16_384,
+            max_bytes: 8 << 20,
+        }
+    }
+}
+
+const fn is_media(report: &Report) -> bool {
+    matches!(report, Report::Media(_))
+}
+
+fn count(reports: usize) -> u64 {
+    u64::try_from(reports).unwrap_or(u64::MAX)
+}
