@@ -31,6 +31,34 @@
 //! {"v":1,"type":"close","at":90001,"session":"412-1","reason":"error"}
 //! ```
 //!
+//! What only the application around the player knows is told by further messages. All of them are optional, and
+//! so are their fields but those without which they would say nothing (`phase`, `key`, `reason`, `dimensions`):
+//!
+//! ```text
+//! {"v":1,"type":"visit","at":81230,"phase":"start","id":"6f1c"}
+//! {"v":1,"type":"asset","at":81241,"session":"412-1","title":"Evening news","asset":"n-2207","show":"News",
+//!  "category":"information","sub_category":"daily","live":false}
+//! {"v":1,"type":"dimensions","at":81241,"session":"412-1","dimensions":{"_cd_1000":"lab","_cd_1001":"2 rooms"}}
+//! {"v":1,"type":"delivery","at":81290,"session":"412-1","cdn":"ExampleCDN","server_ip":"192.0.2.7",
+//!  "connectivity":"ethernet","connect_time":38,"asm":true}
+//! {"v":1,"type":"ad","at":81300,"session":"412-1","phase":"load","id":"spot-9","kind":"pre","duration":15000,
+//!  "title":"Soap","category":"home","partner":"p-3","server":"ads.example","daypart":"prime","industry":"retail"}
+//! {"v":1,"type":"ad","at":81420,"session":"412-1","phase":"start","id":"spot-9"}
+//! {"v":1,"type":"ad","at":81900,"session":"412-1","phase":"end","id":"spot-9","status":"skipped"}
+//! {"v":1,"type":"window","at":81900,"session":"412-1","full_screen":true,"width":1920,"height":1080}
+//! {"v":1,"type":"measures","at":82400,"session":"412-1","throughput":21000000,"bandwidth":4300000,
+//!  "audio_bandwidth":128000,"video_bandwidth":4100000,"live_delay":12.5,"rtt":31.5,"encoded_fps":25,
+//!  "encoded_bitrate":4180000}
+//! {"v":1,"type":"switching","at":82500,"session":"412-1","bitrate":2500000,"reasons":["bandwidth","buffer"]}
+//! {"v":1,"type":"server_switch","at":82900,"session":"412-1","duration":120,"rtt":18,"reason":"low_rtt",
+//!  "from":"a.example","to":"b.example","ip":"192.0.2.8","kind":"alternate_in_region"}
+//! {"v":1,"type":"share","at":83400,"session":"412-1","key":"fbs"}
+//! {"v":1,"type":"visit","at":90002,"phase":"end"}
+//! ```
+//!
+//! What makes no sense in its place — the end of an ad that was never loaded nor started, a start of a second
+//! ad over one that plays — is refused; the session stays as it was.
+//!
 //! A session ends with `close`, or when the connection ends. `counters` are totals since the session opened
 //! and are sent every [`COUNTERS_PERIOD`] while anything runs, and once before `close`. A total that goes
 //! down is taken for a replaced element that counts anew.
@@ -41,8 +69,15 @@
 //! The daemon sends one message of its own, [`Reply::Reported`]: it has closed the session's books, because it
 //! is about to stop. What the player plays on belongs to a new session with totals from zero.
 
+mod app;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use self::app::{
+    Ad, AdKind, AdPhase, AdStatus, Asset, Delivery, Dimensions, HostKind, Measures, ServerSwitch,
+    ServerSwitchReason, Share, SwitchReason, Switching, Visit, VisitPhase, Window,
+};
 
 use crate::session::Totals;
 use crate::time::Millis;
@@ -81,6 +116,8 @@ pub enum Event {
     Hello(Hello),
     /// Something happened in a session.
     Session(SessionId, SessionEvent),
+    /// The viewer comes to the application, or leaves it.
+    Visit(Visit),
 }
 
 /// What happened in one session.
@@ -106,6 +143,24 @@ pub enum SessionEvent {
     Error(PlayerError),
     /// Facts about what is played.
     Tags(Tags),
+    /// What is played, in the words of its maker.
+    Asset(Box<Asset>),
+    /// Values of the operator's own.
+    Dimensions(Dimensions),
+    /// Where the stream comes from.
+    Delivery(Delivery),
+    /// What the player measures of the transfer.
+    Measures(Measures),
+    /// How it is shown.
+    Window(Window),
+    /// The viewer told others of it.
+    Share(Share),
+    /// Another server took over.
+    ServerSwitch(ServerSwitch),
+    /// The player is about to change the bit rate.
+    Switching(Switching),
+    /// An ad is loaded, starts or ends.
+    Ad(Box<Ad>),
     /// The session is over.
     Close(CloseReason),
 }
@@ -353,6 +408,9 @@ impl Message {
         if kind == "hello" {
             return Ok(Self { at, event: Event::Hello(serde_json::from_slice(datagram)?) });
         }
+        if kind == "visit" {
+            return Ok(Self { at, event: Event::Visit(serde_json::from_slice(datagram)?) });
+        }
         let event = match kind.as_str() {
             "open" => SessionEvent::Open(serde_json::from_slice(datagram)?),
             "resume" => SessionEvent::Resume(serde_json::from_slice::<Wrapped>(datagram)?.totals),
@@ -364,6 +422,15 @@ impl Message {
             "buffering" => SessionEvent::Buffering(serde_json::from_slice(datagram)?),
             "error" => SessionEvent::Error(serde_json::from_slice(datagram)?),
             "tags" => SessionEvent::Tags(serde_json::from_slice::<TagsBody>(datagram)?.tags),
+            "asset" => SessionEvent::Asset(serde_json::from_slice(datagram)?),
+            "dimensions" => SessionEvent::Dimensions(serde_json::from_slice(datagram)?),
+            "delivery" => SessionEvent::Delivery(serde_json::from_slice(datagram)?),
+            "measures" => SessionEvent::Measures(serde_json::from_slice(datagram)?),
+            "window" => SessionEvent::Window(serde_json::from_slice(datagram)?),
+            "share" => SessionEvent::Share(serde_json::from_slice(datagram)?),
+            "server_switch" => SessionEvent::ServerSwitch(serde_json::from_slice(datagram)?),
+            "switching" => SessionEvent::Switching(serde_json::from_slice(datagram)?),
+            "ad" => SessionEvent::Ad(serde_json::from_slice(datagram)?),
             "close" => SessionEvent::Close(serde_json::from_slice::<CloseBody>(datagram)?.reason),
             _ => return Err(DecodeError::UnknownType(kind)),
         };
@@ -378,6 +445,7 @@ impl Message {
         let at = self.at;
         match &self.event {
             Event::Hello(body) => write(out, at, "hello", None, body),
+            Event::Visit(body) => write(out, at, "visit", None, body),
             Event::Session(id, event) => {
                 let id = Some(id);
                 match event {
@@ -391,6 +459,15 @@ impl Message {
                     SessionEvent::Buffering(body) => write(out, at, "buffering", id, body),
                     SessionEvent::Error(body) => write(out, at, "error", id, body),
                     SessionEvent::Tags(tags) => write(out, at, "tags", id, &TagsRef { tags }),
+                    SessionEvent::Asset(body) => write(out, at, "asset", id, body),
+                    SessionEvent::Dimensions(body) => write(out, at, "dimensions", id, body),
+                    SessionEvent::Delivery(body) => write(out, at, "delivery", id, body),
+                    SessionEvent::Measures(body) => write(out, at, "measures", id, body),
+                    SessionEvent::Window(body) => write(out, at, "window", id, body),
+                    SessionEvent::Share(body) => write(out, at, "share", id, body),
+                    SessionEvent::ServerSwitch(body) => write(out, at, "server_switch", id, body),
+                    SessionEvent::Switching(body) => write(out, at, "switching", id, body),
+                    SessionEvent::Ad(body) => write(out, at, "ad", id, body),
                     SessionEvent::Close(reason) => {
                         write(out, at, "close", id, &CloseBody { reason: *reason })
                     }
@@ -432,6 +509,27 @@ impl Event {
                     .flatten()
                     .for_each(cut);
             }
+            Self::Visit(visit) => visit.id.as_mut().into_iter().for_each(cut),
+            Self::Session(_, SessionEvent::Asset(asset)) => {
+                asset.texts().into_iter().flatten().for_each(cut);
+            }
+            Self::Session(_, SessionEvent::Dimensions(Dimensions { dimensions })) => {
+                dimensions.retain(|key, _| key.len() <= limit);
+                // Short texts, but too many of them: the last ones go.
+                while dimensions.len() > limit.max(1) {
+                    dimensions.pop_last();
+                }
+                dimensions.values_mut().for_each(cut);
+            }
+            Self::Session(_, SessionEvent::Delivery(delivery)) => {
+                delivery.texts().into_iter().flatten().for_each(cut);
+            }
+            Self::Session(_, SessionEvent::Share(share)) => cut(&mut share.key),
+            Self::Session(_, SessionEvent::ServerSwitch(switch)) => {
+                [&mut switch.from, &mut switch.to, &mut switch.ip].into_iter().for_each(cut);
+            }
+            Self::Session(_, SessionEvent::Switching(switching)) => switching.reasons.truncate(limit),
+            Self::Session(_, SessionEvent::Ad(ad)) => ad.texts().into_iter().flatten().for_each(cut),
             Self::Session(..) => {}
         }
     }

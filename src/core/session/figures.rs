@@ -2,15 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Reject;
+use super::ads::{Ads, Scene};
 use super::counts::{Counting, Counts};
+use super::fact::{Activity, Fact, Gauges, Head, Span};
+use super::head::Playhead;
+use super::told::Told;
 use crate::player::{
-    Bitrate, CloseReason, Counters, Open, PlayerError, PlayerState, Seek, SeekPhase, SessionEvent, SessionId,
-    Tags,
+    Ad, AdPhase, AdStatus, Bitrate, CloseReason, Counters, Open, PlayerError, PlayerState, Seek, SeekPhase,
+    SessionEvent, SessionId, Switching, Tags,
 };
 use crate::time::Millis;
 
 /// How many different bit rates are kept apart; the time of further ones counts in the average alone.
 const MAX_RATES: usize = 32;
+
+/// A rebuffer that begins before the picture has moved this long since a pause comes from resuming.
+const RESUME_GRACE: Millis = Millis(500);
 
 /// What a session is doing. Every millisecond of it belongs to exactly one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +34,8 @@ pub enum Phase {
     Rebuffering,
     /// From a seek until it plays again, the buffering it causes included.
     Seeking,
+    /// An ad has the content's place. Only a player that tells its ads has this phase.
+    Ad,
 }
 
 /// What a session has come to: the part of its figures that is kept as sums.
@@ -49,6 +59,9 @@ pub struct Totals {
     pub rebuffering: Millis,
     /// Time in [`Phase::Seeking`].
     pub seeking: Millis,
+    /// Time in [`Phase::Ad`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ads: Millis,
     /// How often it had to wait for data in mid-play; start-up and seeks apart.
     pub rebuffers: u64,
     /// How often the user paused.
@@ -130,6 +143,43 @@ pub(super) struct Session {
     tags: Tags,
     error: Option<PlayerError>,
     errors: u64,
+    playhead: Playhead,
+    ads: Ads,
+    /// The content is paused for an ad, and has not been resumed since.
+    paused_for_ad: bool,
+    /// The first picture came while an ad hid it.
+    hidden_frame: bool,
+    /// Whether anything came that the player could play.
+    data: bool,
+    pause: Option<Mark>,
+    stall: Head,
+    seek: Option<Target>,
+    seek_from: Head,
+    /// Time played since a pause was resumed, for as long as that is short.
+    since_resume: Option<Millis>,
+    switching: Option<(Millis, Switching)>,
+    /// When bytes were last counted, and how many there were.
+    filled: Option<(Millis, u64)>,
+    bandwidth: Option<u64>,
+    bytes_played: u64,
+    told: Told,
+    /// What happened since it was last asked for; `None` where nobody asks.
+    facts: Option<Vec<(Millis, Fact)>>,
+}
+
+/// Where and when something began.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: Millis,
+    head: Head,
+}
+
+/// A seek that has not ended.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    began: Millis,
+    from: Head,
+    to: Option<Head>,
 }
 
 /// Why the player waits for data.
@@ -139,6 +189,8 @@ enum Waiting {
     Stall {
         /// Whether it is in `rebuffers` already.
         counted: bool,
+        /// Whether it came from resuming a pause; known once it is counted.
+        resume: bool,
     },
     /// A seek emptied the buffer.
     Seek,
@@ -176,6 +228,7 @@ impl Totals {
             Phase::Paused => &mut self.paused,
             Phase::Rebuffering => &mut self.rebuffering,
             Phase::Seeking => &mut self.seeking,
+            Phase::Ad => &mut self.ads,
         };
         *sum = *sum + elapsed;
         if phase == Phase::Playing && self.bitrate > 0 {
@@ -209,6 +262,22 @@ impl Session {
             tags: Tags::default(),
             error: None,
             errors: 0,
+            playhead: Playhead::new(),
+            ads: Ads::default(),
+            paused_for_ad: false,
+            hidden_frame: false,
+            data: false,
+            pause: None,
+            stall: Head::default(),
+            seek: None,
+            seek_from: Head::default(),
+            since_resume: None,
+            switching: None,
+            filled: None,
+            bandwidth: None,
+            bytes_played: 0,
+            told: Told::default(),
+            facts: None,
         }
     }
 
@@ -217,12 +286,54 @@ impl Session {
         Self { counting: Counting::from_next(), ..Self::open(id, now, open) }
     }
 
+    pub(super) fn what(&self) -> &Open {
+        &self.open
+    }
+
     pub(super) fn url(&self) -> &str {
         &self.open.url
     }
 
+    /// Keeps what happens from now on for [`Session::take_facts`].
+    pub(super) fn keep_facts(&mut self) {
+        self.facts.get_or_insert_with(Vec::new);
+    }
+
+    pub(super) fn forget_facts(&mut self) {
+        self.facts = None;
+    }
+
+    pub(super) fn take_facts(&mut self) -> Vec<(Millis, Fact)> {
+        self.facts.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What one who has not followed the session must know of it to follow it from here.
+    pub(super) fn introduction(&self) -> Vec<(Millis, Fact)> {
+        let mut facts = vec![(self.opened, Fact::Opened(self.open.clone()))];
+        let startup = self.startup_time();
+        facts.push((self.settled, Fact::Resumed { startup }));
+        facts.push((self.settled, Fact::Representation(self.representation.clone())));
+        facts.push((self.settled, Fact::Tags(Box::new(self.tags.clone()))));
+        facts.push((self.settled, self.counted()));
+        facts.extend(self.told.facts().into_iter().map(|fact| (self.settled, fact)));
+        facts
+    }
+
+    /// Whether the event makes sense now.
+    pub(super) fn check(&self, event: &SessionEvent) -> Result<(), Reject> {
+        match event {
+            SessionEvent::Ad(ad) => self.ads.check(ad),
+            SessionEvent::Dimensions(new) => self.told.check(new),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn opened(&self) -> Millis {
+        self.opened
+    }
+
     pub(super) fn handle_event(&mut self, at: Millis, event: SessionEvent) {
-        self.settle(at);
+        self.settle_with(at, event.position().filter(|_| self.seek.is_none()));
         match event {
             SessionEvent::Open(_) | SessionEvent::Close(_) => {}
             SessionEvent::Resume(totals) => self.resume(totals),
@@ -233,7 +344,28 @@ impl Session {
             SessionEvent::Bitrate(bitrate) => self.switch(bitrate),
             SessionEvent::Buffering(buffering) => self.wait(buffering.percent < 100),
             SessionEvent::Error(error) => self.fail(error),
-            SessionEvent::Tags(tags) => self.tags.update(tags),
+            SessionEvent::Tags(tags) => {
+                self.tags.update(tags);
+                self.tell_with(|this| Fact::Tags(Box::new(this.tags.clone())));
+            }
+            SessionEvent::Ad(ad) => self.ad(*ad),
+            SessionEvent::Switching(switching) => self.switching = Some((self.settled, switching)),
+            SessionEvent::Share(share) => self.tell_with(|_| Fact::Shared(share.key)),
+            SessionEvent::ServerSwitch(switch) => {
+                self.tell_with(|this| Fact::ServerSwitched {
+                    switch: Box::new(switch),
+                    head: this.playhead.now(),
+                });
+            }
+            SessionEvent::Asset(_)
+            | SessionEvent::Dimensions(_)
+            | SessionEvent::Delivery(_)
+            | SessionEvent::Measures(_)
+            | SessionEvent::Window(_) => {
+                if let Some(fact) = self.told.update(event) {
+                    self.tell_with(|_| fact);
+                }
+            }
         }
         self.enter();
     }
@@ -241,7 +373,22 @@ impl Session {
     pub(super) fn close(&mut self, at: Millis, reason: CloseReason) -> Snapshot {
         self.settle(at);
         let at = self.settled;
-        Snapshot { closed: Some(reason), ..self.snapshot(at) }
+        if self.facts.is_some() {
+            let status = if reason == CloseReason::Error { AdStatus::Error } else { AdStatus::AppClosed };
+            let mut facts = Vec::new();
+            self.ads.end(at, status, &mut |fact| facts.push(fact));
+            facts.into_iter().for_each(|fact| self.tell_with(|_| fact));
+        }
+        let snapshot = Snapshot { closed: Some(reason), ..self.snapshot(at) };
+        self.tell_with(|_| Fact::Closed { reason, snapshot: Box::new(snapshot.clone()) });
+        snapshot
+    }
+
+    fn tell_with(&mut self, fact: impl FnOnce(&Self) -> Fact) {
+        if self.facts.is_some() {
+            let entry = (self.settled, fact(self));
+            self.facts.get_or_insert_with(Vec::new).push(entry);
+        }
     }
 
     pub(super) fn snapshot(&self, now: Millis) -> Snapshot {
@@ -269,7 +416,14 @@ impl Session {
 
     fn phase(&self) -> Phase {
         match (self.state, self.waiting) {
-            (Some(PlayerState::Paused), _) if self.first_frame.is_some() => Phase::Paused,
+            _ if self.ads.any() => Phase::Ad,
+            (Some(PlayerState::Paused), _) if self.first_frame.is_some() => {
+                if self.paused_for_ad {
+                    Phase::Ad
+                } else {
+                    Phase::Paused
+                }
+            }
             _ if !self.totals.started => Phase::Startup,
             _ if self.seeking => Phase::Seeking,
             (_, Some(Waiting::Seek)) => Phase::Seeking,
@@ -278,12 +432,74 @@ impl Session {
         }
     }
 
+    fn activity(&self) -> Activity {
+        match self.phase() {
+            Phase::Startup if self.data || self.first_frame.is_some() => Activity::InitBuffering,
+            Phase::Startup if self.state.is_some() => Activity::Connecting,
+            Phase::Startup => Activity::Init,
+            Phase::Playing => Activity::Playing,
+            Phase::Paused => Activity::Paused,
+            Phase::Rebuffering if matches!(self.waiting, Some(Waiting::Stall { resume: true, .. })) => {
+                Activity::ResumeBuffering
+            }
+            Phase::Rebuffering => Activity::Rebuffering,
+            Phase::Seeking if self.waiting.is_some() => Activity::SeekBuffering,
+            Phase::Seeking => Activity::Seeking,
+            Phase::Ad if self.ads.plays() => Activity::AdPlaying,
+            Phase::Ad => Activity::AdLoading,
+        }
+    }
+
+    /// From the attempt to the first picture, ads apart.
+    fn startup_time(&self) -> Option<Millis> {
+        self.first_frame.map(|first| first.since(self.opened))
+    }
+
+    fn gauges(&self) -> Gauges {
+        let mut measures = self.told.measures;
+        measures.bandwidth = measures.bandwidth.or(self.bandwidth);
+        Gauges { bitrate: self.totals.bitrate, fps: self.latest.fps, buffer: self.latest.buffer, measures }
+    }
+
     /// Puts the time since the last event where it belongs. Time told backwards counts as no time.
-    fn settle(&mut self, at: Millis) {
+    pub(super) fn settle(&mut self, at: Millis) {
+        self.settle_with(at, None);
+    }
+
+    fn settle_with(&mut self, at: Millis, position: Option<Head>) {
         let elapsed = at.since(self.settled);
         let phase = self.phase();
+        let activity = self.activity();
+        let from = self.settled;
         self.totals.spend(phase, elapsed);
         self.settled = self.settled.max(at);
+        let motion = self.playhead.go(elapsed, phase == Phase::Playing, position);
+        if phase == Phase::Playing {
+            self.since_resume = self.since_resume.map(|since| since + elapsed).filter(|t| *t <= RESUME_GRACE);
+        }
+        if elapsed.0 == 0 || self.facts.is_none() {
+            return;
+        }
+        let anchor = match activity {
+            Activity::Paused => self.pause.map_or(motion.from, |mark| mark.head),
+            Activity::Rebuffering | Activity::ResumeBuffering => self.stall,
+            Activity::Seeking | Activity::SeekBuffering => self.seek_from,
+            _ => motion.from,
+        };
+        let span = Span {
+            from,
+            to: self.settled,
+            activity,
+            head_from: motion.from,
+            head_to: motion.to,
+            anchor,
+            paused_for_ad: phase == Phase::Ad && self.paused_for_ad,
+            loading_ad: activity == Activity::AdLoading && self.ads.any(),
+            full_screen: self.told.window.full_screen.unwrap_or_default(),
+            joined: self.first_frame.is_some(),
+            gauges: self.gauges(),
+        };
+        self.tell_with(|_| Fact::Span(span));
     }
 
     /// What becomes true by itself once an event has been taken.
@@ -292,9 +508,13 @@ impl Session {
             self.totals.started = true;
         }
         if self.phase() == Phase::Rebuffering {
-            if let Some(Waiting::Stall { counted: counted @ false }) = &mut self.waiting {
+            let from_pause = self.since_resume.is_some();
+            if let Some(Waiting::Stall { counted: counted @ false, resume }) = &mut self.waiting {
                 *counted = true;
+                *resume = from_pause;
                 self.totals.rebuffers = self.totals.rebuffers.saturating_add(1);
+                self.stall = self.playhead.now();
+                self.tell_with(|this| Fact::StallBegan { head: this.stall, resume: from_pause });
             }
         }
     }
@@ -304,31 +524,86 @@ impl Session {
             // Its earlier part has been reported; only whether it ever played is still of interest.
             self.totals.started = totals.started;
             self.first_frame = totals.join.map(|_| self.settled);
-            return;
+        } else {
+            self.first_frame = totals.join.map(|join| self.opened + join);
+            // A total that the wire may carry but no session can have come to does no more harm than a wrong
+            // sum.
+            self.totals = totals;
+            self.totals.rates.truncate(MAX_RATES);
         }
-        self.first_frame = totals.join.map(|join| self.opened + join);
-        // A total that the wire may carry but no session can have come to does no more harm than a wrong sum.
-        self.totals = totals;
-        self.totals.rates.truncate(MAX_RATES);
+        self.tell_with(|this| Fact::Resumed { startup: this.startup_time() });
     }
 
     fn set_state(&mut self, state: PlayerState) {
-        if self.state != Some(state) && state == PlayerState::Paused && self.first_frame.is_some() {
-            self.totals.pauses = self.totals.pauses.saturating_add(1);
+        let before = self.state.replace(state);
+        match state {
+            PlayerState::Paused if self.ads.any() => self.paused_for_ad = true,
+            PlayerState::Paused if before == Some(state) && !self.paused_for_ad => {}
+            PlayerState::Paused if self.first_frame.is_some() => {
+                self.paused_for_ad = false;
+                self.totals.pauses = self.totals.pauses.saturating_add(1);
+                let head = self.playhead.now();
+                self.pause = Some(Mark { at: self.settled, head });
+                self.tell_with(|_| Fact::PauseBegan { head });
+            }
+            PlayerState::Paused => {}
+            PlayerState::Playing => {
+                if before == Some(PlayerState::Paused) && self.totals.started && !self.paused_for_ad {
+                    self.since_resume = Some(Millis(0));
+                }
+                self.paused_for_ad = false;
+                self.end_pause();
+            }
         }
-        self.state = Some(state);
+    }
+
+    /// Ends the user's pause, and says how long it was.
+    fn end_pause(&mut self) -> Millis {
+        let Some(mark) = self.pause.take() else { return Millis(0) };
+        self.tell_with(|this| Fact::PauseEnded { head: this.playhead.now() });
+        self.settled.since(mark.at)
+    }
+
+    fn ad(&mut self, ad: Ad) {
+        let mut paused_before = Millis(0);
+        if ad.phase != AdPhase::End && self.state == Some(PlayerState::Paused) {
+            paused_before = self.end_pause();
+            self.paused_for_ad = true;
+        }
+        let scene = Scene {
+            at: self.settled,
+            head: self.playhead.now(),
+            joined: self.first_frame.is_some(),
+            paused_before,
+        };
+        let mut facts = Vec::new();
+        self.ads.handle(ad, scene, &mut |fact| facts.push(fact));
+        facts.into_iter().for_each(|fact| self.tell_with(|_| fact));
+        if !self.ads.any() && std::mem::take(&mut self.hidden_frame) {
+            self.join();
+        }
     }
 
     fn join(&mut self) {
-        if self.first_frame.is_none() {
-            self.first_frame = Some(self.settled);
-            self.totals.join = Some(self.settled.since(self.opened));
+        if self.first_frame.is_some() {
+            return;
         }
+        if self.ads.any() {
+            // The ad's picture is in front of it.
+            self.hidden_frame = true;
+            return;
+        }
+        self.first_frame = Some(self.settled);
+        let join = self.settled.since(self.opened);
+        self.totals.join = Some(join);
+        self.tell_with(|this| Fact::FirstFrame { startup: join - this.totals.ads });
     }
 
     fn count(&mut self, counters: Counters) {
         self.counting.update(&counters);
         self.latest = counters;
+        self.fill();
+        self.tell_with(Self::counted);
         // A player that does not tell its first frame has had it once frames come out while it plays.
         let decoded = counters.video.decoded > 0 || counters.audio.decoded > 0;
         if decoded && self.state == Some(PlayerState::Playing) {
@@ -336,15 +611,66 @@ impl Session {
         }
     }
 
+    /// How fast the buffer fills, and how much of what filled it has been played.
+    fn fill(&mut self) {
+        let bytes = self.counting.sum().bytes;
+        self.data |= bytes > 0;
+        match self.filled {
+            Some((since, before)) if self.settled > since => {
+                let bits = u128::from(bytes - before.min(bytes)) * 8000;
+                let rate = bits / u128::from(self.settled.since(since).0);
+                self.bandwidth = Some(u64::try_from(rate).unwrap_or(u64::MAX));
+                self.filled = Some((self.settled, bytes));
+            }
+            Some(_) => {}
+            None => self.filled = Some((self.settled, bytes)),
+        }
+        let waiting = match (self.latest.buffer, self.totals.bitrate) {
+            (Some(ms), bitrate) if bitrate > 0 => u128::from(ms) * u128::from(bitrate) / 8000,
+            _ => 0,
+        };
+        let played = bytes.saturating_sub(u64::try_from(waiting).unwrap_or(u64::MAX));
+        self.bytes_played = self.bytes_played.max(played);
+    }
+
+    fn counted(&self) -> Fact {
+        let duration = self.latest.duration;
+        Fact::Counted { counts: *self.counting.sum(), bytes_played: self.bytes_played, duration }
+    }
+
     fn seek(&mut self, seek: Seek) {
+        let told = |position: Option<u64>| position.map(Head::from_ms);
+        self.playhead.set_rate(seek.rate);
         match seek.phase {
             SeekPhase::Start => {
                 self.totals.seeks = self.totals.seeks.saturating_add(1);
                 self.seeking = true;
-                self.waiting = self.waiting.map(|_| Waiting::Seek);
+                self.end_seek(None);
+                if let Some(Waiting::Stall { counted, .. }) = self.waiting {
+                    self.waiting = Some(Waiting::Seek);
+                    if counted {
+                        self.tell_with(|_| Fact::StallEnded);
+                    }
+                }
+                let from = told(seek.from).unwrap_or(self.playhead.now());
+                let to = told(seek.to);
+                self.playhead.put(from);
+                self.seek_from = from;
+                self.seek = Some(Target { began: self.settled, from, to });
+                self.tell_with(|_| Fact::SeekBegan { from, to });
             }
-            SeekPhase::End => self.seeking = false,
+            SeekPhase::End => {
+                self.seeking = false;
+                self.end_seek(told(seek.to));
+            }
         }
+    }
+
+    fn end_seek(&mut self, told: Option<Head>) {
+        let Some(Target { began, from, to: wanted }) = self.seek.take() else { return };
+        let to = told.or(wanted).unwrap_or(self.playhead.now());
+        self.playhead.put(to);
+        self.tell_with(|_| Fact::SeekEnded { from, to, began, surprise: wanted.is_none() });
     }
 
     fn switch(&mut self, to: Bitrate) {
@@ -355,20 +681,35 @@ impl Session {
             *switches_down = switches_down.saturating_add(u64::from(to.bitrate < from));
         }
         self.totals.bitrate = to.bitrate;
+        if from != to.bitrate {
+            let decided = self.switching.take();
+            let took = decided.as_ref().map(|(at, _)| self.settled.since(*at));
+            let mut reasons = decided.map(|(_, switching)| switching.reasons).unwrap_or_default();
+            reasons.sort_unstable();
+            reasons.dedup();
+            let head = self.playhead.now();
+            self.tell_with(|_| Fact::Switched { from, to: to.bitrate, head, reasons, took });
+        }
         self.representation = to;
+        self.tell_with(|this| Fact::Representation(this.representation.clone()));
     }
 
     fn wait(&mut self, waits: bool) {
+        self.data = true;
+        if !waits && matches!(self.waiting, Some(Waiting::Stall { counted: true, .. })) {
+            self.tell_with(|_| Fact::StallEnded);
+        }
         self.waiting = match (waits, self.waiting) {
             (false, _) => None,
             (true, Some(waiting)) => Some(waiting),
             (true, None) if self.seeking => Some(Waiting::Seek),
-            (true, None) => Some(Waiting::Stall { counted: false }),
+            (true, None) => Some(Waiting::Stall { counted: false, resume: false }),
         };
     }
 
     fn fail(&mut self, error: PlayerError) {
-        self.errors += 1;
+        self.errors = self.errors.saturating_add(1);
+        self.tell_with(|_| Fact::Error(error.clone()));
         let graver = self.error.as_ref().is_none_or(|known| error.fatal || !known.fatal);
         if graver {
             self.error = Some(error);
@@ -391,4 +732,20 @@ impl Tags {
             }
         }
     }
+}
+
+impl SessionEvent {
+    /// Where the playhead is when this happens, where the message tells it.
+    fn position(&self) -> Option<Head> {
+        match self {
+            Self::Counters(counters) => counters.position,
+            Self::Seek(Seek { phase: SeekPhase::Start, from, .. }) => *from,
+            _ => None,
+        }
+        .map(Head::from_ms)
+    }
+}
+
+fn is_zero(time: &Millis) -> bool {
+    time.0 == 0
 }

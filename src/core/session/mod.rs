@@ -6,20 +6,28 @@
 //! that replaces another without a stop, hours of pause, seek storms, totals that fall back to zero, its own
 //! restart in mid-play, time that runs backwards.
 //!
-//! Every output of the project is a projection of a [`Snapshot`]; nothing is counted twice.
+//! Every output of the project is a projection of a [`Snapshot`]; nothing is counted twice. An output that needs
+//! to know when things happened follows the journal ([`Sessions::poll_entry`]), whose spans add up to the totals.
 
+mod ads;
 mod counts;
+mod fact;
 mod figures;
+mod head;
+mod told;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use thiserror::Error;
 
 pub use self::counts::Counts;
+pub use self::fact::{Activity, AdRecord, Entry, Fact, Gauges, Head, Span};
 pub use self::figures::{Phase, RateTime, Snapshot, Totals};
 
 use self::figures::Session;
-use crate::player::{CloseReason, Event, Message, Open, SessionEvent, SessionId};
+use crate::player::{
+    CloseReason, Dimensions, Event, Measures, Message, Open, SessionEvent, SessionId, Share,
+};
 use crate::time::Millis;
 
 /// How many sessions one connection may have open; one more is refused.
@@ -27,6 +35,9 @@ pub const MAX_SESSIONS_PER_PEER: usize = 64;
 
 /// How many closed sessions are remembered, to know one that is opened again.
 const REMEMBERED: usize = 64;
+
+/// A message that says it is older than its session by more than this is nonsense, not merely late.
+const OLDER_THAN_SESSION: Millis = Millis::from_secs(60);
 
 /// A player's connection, numbered by the daemon; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +52,8 @@ pub struct Sessions {
     /// Between two reports of a running session; `None` reports only at the end.
     report_period: Option<Millis>,
     out: VecDeque<Snapshot>,
+    /// `None` where nobody reads it.
+    journal: Option<VecDeque<Entry>>,
 }
 
 #[derive(Debug)]
@@ -69,6 +82,15 @@ pub enum Reject {
     /// Only the daemon gives this reason.
     #[error("a player cannot close a session for this reason")]
     Reason,
+    /// An ad ends that was neither loaded nor started.
+    #[error("no such ad was loaded or started")]
+    NoAd,
+    /// An ad is loaded or started while another one is in its place.
+    #[error("another ad is loaded or plays already")]
+    AdRuns,
+    /// It happened long before the session began.
+    #[error("time runs backwards: the message is older than its session")]
+    Backwards,
 }
 
 impl Sessions {
@@ -96,9 +118,18 @@ impl Sessions {
     /// Where the message makes no sense; nothing has changed then.
     pub fn handle_message(&mut self, now: Millis, peer: Peer, message: Message) -> Result<(), Reject> {
         let Message { at, event } = message;
-        let Event::Session(id, event) = event else { return Ok(()) };
-        check_ranges(&event)?;
         let at = at.min(now);
+        let (id, event) = match event {
+            Event::Session(id, event) => (id, event),
+            Event::Visit(visit) => {
+                if let Some(journal) = &mut self.journal {
+                    journal.push_back(Entry::Visit { peer, at, visit });
+                }
+                return Ok(());
+            }
+            Event::Hello(_) => return Ok(()),
+        };
+        check_ranges(&event)?;
 
         if let SessionEvent::Open(open) = event {
             return self.handle_open(now, at, peer, id, open);
@@ -107,6 +138,10 @@ impl Sessions {
         if live.peer != peer {
             return Err(Reject::Foreign);
         }
+        if at + OLDER_THAN_SESSION < live.session.opened() {
+            return Err(Reject::Backwards);
+        }
+        live.session.check(&event)?;
         match event {
             SessionEvent::Close(CloseReason::PlayerGone | CloseReason::AgentStop) => Err(Reject::Reason),
             SessionEvent::Close(reason) => {
@@ -115,14 +150,50 @@ impl Sessions {
             }
             event => {
                 live.session.handle_event(at, event);
+                Self::note(&mut self.journal, &id, peer, &mut live.session);
                 Ok(())
             }
+        }
+    }
+
+    /// Starts or stops keeping a journal. One that is kept must be read: it grows until it is.
+    pub fn set_journal(&mut self, kept: bool) {
+        if kept == self.journal.is_some() {
+            return;
+        }
+        self.journal = kept.then(VecDeque::new);
+        for live in self.live.values_mut() {
+            if kept { live.session.keep_facts() } else { live.session.forget_facts() }
+        }
+    }
+
+    /// The next entry of the journal.
+    pub fn poll_entry(&mut self) -> Option<Entry> {
+        self.journal.as_mut()?.pop_front()
+    }
+
+    /// What one who reads the journal only from now on must know of the sessions that run.
+    pub fn introduce(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.live.iter().flat_map(|(id, live)| {
+            let told = live.session.introduction().into_iter();
+            told.map(|(at, fact)| Entry::Session { id: id.clone(), peer: live.peer, at, fact })
+        })
+    }
+
+    /// Brings the books of every session up to `now`: what is told later and happened earlier counts from now.
+    pub fn settle(&mut self, now: Millis) {
+        for (id, live) in &mut self.live {
+            live.session.settle(now);
+            Self::note(&mut self.journal, id, live.peer, &mut live.session);
         }
     }
 
     /// The connection is gone: its sessions end now.
     pub fn handle_disconnect(&mut self, now: Millis, peer: Peer) {
         self.close_where(now, CloseReason::PlayerGone, |live| live.peer == peer);
+        if let Some(journal) = &mut self.journal {
+            journal.push_back(Entry::Gone { peer, at: now });
+        }
     }
 
     /// The daemon is about to stop: every session ends now, so that each has its report.
@@ -189,11 +260,16 @@ impl Sessions {
             return Err(Reject::TooMany);
         }
         let already_reported = self.reported.contains(&id);
-        let session = if already_reported {
+        let mut session = if already_reported {
             Session::reopen(id.clone(), now, open)
         } else {
             Session::open(id.clone(), at, open)
         };
+        if let Some(journal) = &mut self.journal {
+            session.keep_facts();
+            let (at, fact) = (session.opened(), Fact::Opened(session.what().clone()));
+            journal.push_back(Entry::Session { id: id.clone(), peer, at, fact });
+        }
         let due = self.report_period.map(|period| now + period);
         self.live.insert(id, Live { peer, session, due });
         Ok(())
@@ -202,10 +278,17 @@ impl Sessions {
     fn close(&mut self, id: &SessionId, at: Millis, reason: CloseReason) {
         let Some(mut live) = self.live.remove(id) else { return };
         self.out.push_back(live.session.close(at, reason));
+        Self::note(&mut self.journal, id, live.peer, &mut live.session);
         if self.reported.len() >= REMEMBERED {
             self.reported.pop_front();
         }
         self.reported.push_back(id.clone());
+    }
+
+    fn note(journal: &mut Option<VecDeque<Entry>>, id: &SessionId, peer: Peer, session: &mut Session) {
+        let Some(journal) = journal else { return };
+        let facts = session.take_facts().into_iter();
+        journal.extend(facts.map(|(at, fact)| Entry::Session { id: id.clone(), peer, at, fact }));
     }
 
     fn close_where(&mut self, now: Millis, reason: CloseReason, which: impl Fn(&Live) -> bool) {
@@ -220,13 +303,40 @@ impl Sessions {
 fn check_ranges(event: &SessionEvent) -> Result<(), Reject> {
     let (sound, field) = match event {
         SessionEvent::Buffering(buffering) => (buffering.percent <= 100, "percent"),
-        SessionEvent::Seek(seek) => (seek.rate.is_finite(), "rate"),
-        SessionEvent::Counters(counters) => {
-            (counters.fps.is_none_or(|fps| fps.is_finite() && fps >= 0.0), "fps")
+        SessionEvent::Seek(seek) if !seek.rate.is_finite() => (false, "rate"),
+        SessionEvent::Seek(seek) => (is_position(seek.from) && is_position(seek.to), "from, to"),
+        SessionEvent::Counters(counters) => (is_measure(counters.fps), "fps"),
+        SessionEvent::Measures(Measures { live_delay, rtt, encoded_fps, .. }) => (
+            is_measure(*live_delay) && is_measure(*rtt) && is_measure(*encoded_fps),
+            "live_delay, rtt, encoded_fps",
+        ),
+        SessionEvent::Dimensions(Dimensions { dimensions }) => {
+            (dimensions.keys().all(|key| is_dimension(key)), "dimensions")
         }
+        SessionEvent::Share(Share { key }) => (is_share_key(key), "key"),
+        SessionEvent::Ad(ad) => (ad.percent.is_none_or(|percent| percent <= 100), "percent"),
         _ => (true, ""),
     };
     if sound { Ok(()) } else { Err(Reject::OutOfRange(field)) }
+}
+
+/// A measured value: a number that can be added up.
+fn is_measure(value: Option<f64>) -> bool {
+    value.is_none_or(|value| (0.0..=1e9).contains(&value))
+}
+
+fn is_position(ms: Option<u64>) -> bool {
+    ms.is_none_or(|ms| ms <= Head::MAX.ms())
+}
+
+/// `_cd_` and 1 to 8 digits.
+fn is_dimension(key: &str) -> bool {
+    let digits = key.strip_prefix("_cd_").unwrap_or_default();
+    (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_share_key(key: &str) -> bool {
+    (1..=16).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]

@@ -1,0 +1,693 @@
+//! What only the application around a player knows: ads, titles, the window, shares, servers.
+//!
+//! Nothing of it is needed for a session; whatever is told ends up in beacon lines and heartbeats.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `asset`: what is played, in the words of its maker. A later one replaces the fields it names.
+///
+/// A title or an id that differs from the one told before, in a session that plays, begins a new attempt on
+/// the line channels: another programme on the same stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Asset {
+    /// The title, for people to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The operator's id of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asset: Option<String>,
+    /// The series it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub show: Option<String>,
+    /// Its category, such as `sports`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Its category inside that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub_category: Option<String>,
+    /// The event that it shows, such as a match.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// When that event begins, as the application writes times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_start: Option<String>,
+    /// When that event ends, as the application writes times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_end: Option<String>,
+    /// Whether it is live; where this is not told, a stream with a duration is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<bool>,
+}
+
+/// `dimensions`: values of the operator's own, named `_cd_` and digits. A later one replaces what it names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dimensions {
+    /// By name.
+    pub dimensions: BTreeMap<String, String>,
+}
+
+/// `delivery`: where the stream comes from. A later one replaces the fields it names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Delivery {
+    /// Name of the content delivery network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<String>,
+    /// Address of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_ip: Option<String>,
+    /// How the box is connected, such as `ethernet`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connectivity: Option<String>,
+    /// How long it took to connect, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_time: Option<u64>,
+    /// Whether the player can change to an alternate server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asm: Option<bool>,
+}
+
+/// `measures`: what the player measures of the transfer. Each value holds until a later message replaces it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measures {
+    /// Throughput of the last download, in bit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<u64>,
+    /// Rate at which the buffer fills, in bit/s. Where it is not told, it is counted from `bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
+    /// The part of `bandwidth` that is sound, in bit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_bandwidth: Option<u64>,
+    /// The part of `bandwidth` that is pictures, in bit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub video_bandwidth: Option<u64>,
+    /// The part of `bandwidth` that is neither, in bit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_bandwidth: Option<u64>,
+    /// How far the picture is behind the event, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live_delay: Option<f64>,
+    /// Round trip to the server, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt: Option<f64>,
+    /// Pictures a second as encoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoded_fps: Option<f64>,
+    /// Bit rate as encoded, in bit/s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoded_bitrate: Option<u64>,
+}
+
+/// `window`: how it is shown. A later one replaces the fields it names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Window {
+    /// Whether the picture fills the screen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_screen: Option<bool>,
+    /// Width of the window in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Height of the window in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+}
+
+/// `share`: the viewer told others of what is played.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Where and how: 1 to 16 letters and digits, such as `fbs`.
+    pub key: String,
+}
+
+/// `server_switch`: the stream now comes from another server. Told when the switch is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerSwitch {
+    /// How long it took, in ms.
+    #[serde(default)]
+    pub duration: u64,
+    /// Round trip at the time, in ms.
+    #[serde(default)]
+    pub rtt: u64,
+    /// Why.
+    pub reason: ServerSwitchReason,
+    /// Host before.
+    #[serde(default)]
+    pub from: String,
+    /// Host from now on.
+    #[serde(default)]
+    pub to: String,
+    /// Address from now on.
+    #[serde(default)]
+    pub ip: String,
+    /// What kind of host that is.
+    #[serde(default)]
+    pub kind: HostKind,
+}
+
+/// Why the server was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerSwitchReason {
+    /// First choice at the start.
+    Startup,
+    /// A server demanded it.
+    Forced,
+    /// The primary server is back.
+    PrimaryAvailable,
+    /// The round trip to another is shorter.
+    LowRtt,
+    /// The manifest could not be had.
+    ManifestFailed,
+    /// The box has another address.
+    IpChanged,
+    /// There was a gap in the data.
+    DataGap,
+}
+
+/// What kind of host serves the stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostKind {
+    /// The one meant to serve.
+    #[default]
+    Primary,
+    /// Another.
+    Alternate,
+    /// Another in the same region.
+    AlternateInRegion,
+    /// Another in another region.
+    AlternateOutRegion,
+    /// One that monitors end users.
+    Eum,
+}
+
+/// `switching`: the player has decided to change the bit rate; the `bitrate` that follows completes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Switching {
+    /// Nominal bit rate it goes for, in bit/s; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bitrate: Option<u64>,
+    /// Why; empty if unknown.
+    pub reasons: Vec<SwitchReason>,
+}
+
+/// Why a player changes the bit rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchReason {
+    /// There is more or less bandwidth.
+    Bandwidth,
+    /// Frames were dropped, or no longer are.
+    Frames,
+    /// The buffer has become fuller or emptier.
+    Buffer,
+    /// Anything else.
+    Other,
+}
+
+/// `ad`: an ad is loaded, starts or ends. `load` is told once the content has given way to it, before the
+/// content is paused for it; until the content plays again, all time is the ad's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ad {
+    /// Load, start or end.
+    pub phase: AdPhase,
+    /// Its id, name or URL. On `start` and `end` it may be left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// Its place; where it is not told, one before the first picture is `pre` and any other `mid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AdKind>,
+    /// How long it is, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<u64>,
+    /// Its title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Its category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Id of the partner who sold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
+    /// The server it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The part of the day it was sold for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daypart: Option<String>,
+    /// The industry it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub industry: Option<String>,
+    /// The event it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// On `end`: how it ended; left out, it ended normally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<AdStatus>,
+    /// On `end`: how much of it was played, 0 to 100, for a player that does not know the duration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+}
+
+/// Which point in an ad's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdPhase {
+    /// It is being fetched.
+    Load,
+    /// Its first picture is out.
+    Start,
+    /// It is over.
+    End,
+}
+
+/// An ad's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdKind {
+    /// Before the content.
+    Pre,
+    /// In the midst of it.
+    Mid,
+    /// After it.
+    Post,
+}
+
+/// How an ad ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdStatus {
+    /// It played to its end.
+    #[default]
+    Normal,
+    /// The viewer closed it.
+    Skipped,
+    /// The application was closed during it.
+    AppClosed,
+    /// It could not go on.
+    Error,
+}
+
+/// `visit`: the viewer comes to the application, or leaves it. Belongs to the connection, not to a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// Start or end.
+    pub phase: VisitPhase,
+    /// The application's own id of it; left out, the daemon makes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// Which end of a visit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VisitPhase {
+    /// It begins. One that runs ends.
+    Start,
+    /// It ends.
+    End,
+}
+
+// === impl Asset ===
+
+impl Asset {
+    /// Takes over the fields that `new` names.
+    pub fn update(&mut self, new: Self) {
+        let Self { title, asset, show, category, sub_category, event, event_start, event_end, live } = new;
+        for (field, new) in [
+            (&mut self.title, title),
+            (&mut self.asset, asset),
+            (&mut self.show, show),
+            (&mut self.category, category),
+            (&mut self.sub_category, sub_category),
+            (&mut self.event, event),
+            (&mut self.event_start, event_start),
+            (&mut self.event_end, event_end),
+        ] {
+            replace(field, new);
+        }
+        replace(&mut self.live, live);
+    }
+
+    /// Whether `new` names another title or id than this one did.
+    #[must_use]
+    pub fn is_left_for(&self, new: &Self) -> bool {
+        let differs = |old: &Option<String>, new: &Option<String>| matches!((old, new), (Some(old), Some(new)) if old != new);
+        differs(&self.title, &new.title) || differs(&self.asset, &new.asset)
+    }
+
+    pub(super) fn texts(&mut self) -> [Option<&mut String>; 8] {
+        let Self { title, asset, show, category, sub_category, event, event_start, event_end, live: _ } =
+            self;
+        [title, asset, show, category, sub_category, event, event_start, event_end].map(Option::as_mut)
+    }
+}
+
+// === impl Delivery ===
+
+impl Delivery {
+    /// Takes over the fields that `new` names.
+    pub fn update(&mut self, new: Self) {
+        let Self { cdn, server_ip, connectivity, connect_time, asm } = new;
+        replace(&mut self.cdn, cdn);
+        replace(&mut self.server_ip, server_ip);
+        replace(&mut self.connectivity, connectivity);
+        replace(&mut self.connect_time, connect_time);
+        replace(&mut self.asm, asm);
+    }
+
+    pub(super) fn texts(&mut self) -> [Option<&mut String>; 3] {
+        [&mut self.cdn, &mut self.server_ip, &mut self.connectivity].map(Option::as_mut)
+    }
+}
+
+// === impl Measures ===
+
+impl Measures {
+    /// Takes over the fields that `new` names.
+    pub fn update(&mut self, new: Self) {
+        let Self {
+            throughput,
+            bandwidth,
+            audio_bandwidth,
+            video_bandwidth,
+            data_bandwidth,
+            live_delay,
+            rtt,
+            encoded_fps,
+            encoded_bitrate,
+        } = new;
+        for (field, new) in [
+            (&mut self.throughput, throughput),
+            (&mut self.bandwidth, bandwidth),
+            (&mut self.audio_bandwidth, audio_bandwidth),
+            (&mut self.video_bandwidth, video_bandwidth),
+            (&mut self.data_bandwidth, data_bandwidth),
+            (&mut self.encoded_bitrate, encoded_bitrate),
+        ] {
+            replace(field, new);
+        }
+        for (field, new) in
+            [(&mut self.live_delay, live_delay), (&mut self.rtt, rtt), (&mut self.encoded_fps, encoded_fps)]
+        {
+            replace(field, new);
+        }
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    /// Takes over the fields that `new` names.
+    pub fn update(&mut self, new: Self) {
+        replace(&mut self.full_screen, new.full_screen);
+        replace(&mut self.width, new.width);
+        replace(&mut self.height, new.height);
+    }
+}
+
+// === impl Ad ===
+
+impl Ad {
+    /// An ad message that names nothing but its phase and its id.
+    #[must_use]
+    pub fn new(phase: AdPhase, id: impl Into<String>) -> Self {
+        Self {
+            phase,
+            id: id.into(),
+            kind: None,
+            duration: None,
+            title: None,
+            category: None,
+            partner: None,
+            server: None,
+            daypart: None,
+            industry: None,
+            event: None,
+            status: None,
+            percent: None,
+        }
+    }
+
+    /// Takes over the fields that `new` names; the phase stays.
+    pub fn update(&mut self, new: Self) {
+        let Self { title, category, partner, server, daypart, industry, event, .. } = new;
+        if !new.id.is_empty() {
+            self.id = new.id;
+        }
+        for (field, new) in [
+            (&mut self.title, title),
+            (&mut self.category, category),
+            (&mut self.partner, partner),
+            (&mut self.server, server),
+            (&mut self.daypart, daypart),
+            (&mut self.industry, industry),
+            (&mut self.event, event),
+        ] {
+            replace(field, new);
+        }
+        replace(&mut self.kind, new.kind);
+        replace(&mut self.duration, new.duration);
+        replace(&mut self.status, new.status);
+        replace(&mut self.percent, new.percent);
+    }
+
+    pub(super) fn texts(&mut self) -> [Option<&mut String>; 8] {
+        let Self { id, title, category, partner, server, daypart, industry, event, .. } = self;
+        let [a, b, c, d, e, f, g] =
+            [title, category, partner, server, daypart, industry, event].map(Option::as_mut);
+        [Some(id), a, b, c, d, e, f, g]
+    }
+}
+
+// === impl ServerSwitchReason ===
+
+impl ServerSwitchReason {
+    /// The number that beacon lines have for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Startup => 0,
+            Self::Forced => 1,
+            Self::PrimaryAvailable => 2,
+            Self::LowRtt => 3,
+            Self::ManifestFailed => 4,
+            Self::IpChanged => 5,
+            Self::DataGap => 6,
+        }
+    }
+}
+
+// === impl HostKind ===
+
+impl HostKind {
+    /// The number that beacon lines have for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Primary => 0,
+            Self::Alternate => 1,
+            Self::AlternateInRegion => 2,
+            Self::AlternateOutRegion => 3,
+            Self::Eum => 4,
+        }
+    }
+}
+
+// === impl AdKind ===
+
+impl AdKind {
+    /// The number that beacon lines have for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Pre => 0,
+            Self::Mid => 1,
+            Self::Post => 2,
+        }
+    }
+}
+
+// === impl AdStatus ===
+
+impl AdStatus {
+    /// The number that beacon lines have for it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Normal => 0,
+            Self::Skipped => 1,
+            Self::AppClosed => 2,
+            Self::Error => 3,
+        }
+    }
+}
+
+fn replace<T>(field: &mut Option<T>, new: Option<T>) {
+    if new.is_some() {
+        *field = new;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::super::{CloseReason, Event, MAX_DATAGRAM, Message, SessionEvent, SessionId};
+    use super::*;
+    use crate::session::{Peer, Reject, Sessions};
+    use crate::time::Millis;
+
+    /// The two blocks of messages that the protocol's page shows, each message on one line.
+    fn documented() -> [Vec<String>; 2] {
+        let page = include_str!("mod.rs");
+        [1, 3].map(|block| {
+            let block = page.split("```").nth(block).expect("the page has two examples");
+            let mut messages: Vec<String> = Vec::new();
+            for line in block.lines().skip(1).filter_map(|line| line.strip_prefix("//! ")) {
+                match messages.last_mut() {
+                    Some(message) if !line.starts_with('{') => message.push_str(line.trim_start()),
+                    _ => messages.push(line.to_owned()),
+                }
+            }
+            messages
+        })
+    }
+
+    fn decode(text: &str) -> Message {
+        Message::decode(text.as_bytes()).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn every_documented_message_reads_back_and_every_kind_is_documented() {
+        let [_, messages] = documented();
+        let mut kinds = std::collections::BTreeSet::new();
+        for text in &messages {
+            let message = decode(text);
+            let mut out = Vec::new();
+            message.encode(&mut out);
+            assert_eq!(Message::decode(&out).unwrap(), message, "{text}");
+            let (told, encoded): (serde_json::Value, serde_json::Value) =
+                (serde_json::from_str(text).unwrap(), serde_json::from_slice(&out).unwrap());
+            let fields = |value: &serde_json::Value| value.as_object().unwrap().len();
+            assert_eq!(fields(&told), fields(&encoded), "{text}: every field is one that is known");
+            kinds.insert(told["type"].as_str().unwrap().to_owned());
+        }
+        let all = [
+            "ad",
+            "asset",
+            "delivery",
+            "dimensions",
+            "measures",
+            "server_switch",
+            "share",
+            "switching",
+            "visit",
+            "window",
+        ];
+        assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), all);
+    }
+
+    #[test]
+    fn documented_messages_make_sense_in_the_order_of_their_times() {
+        let [basic, further] = documented();
+        let mut messages: Vec<_> = basic.iter().chain(&further).map(|text| decode(text)).collect();
+        messages.sort_by_key(|message| message.at);
+        let mut sessions = Sessions::new();
+        for message in messages {
+            sessions
+                .handle_message(message.at, Peer(1), message.clone())
+                .unwrap_or_else(|e| panic!("{message:?}: {e}"));
+        }
+        let closed = sessions.poll_snapshot().expect("the page's session is closed");
+        assert_eq!(closed.closed, Some(CloseReason::Error));
+        assert_eq!((closed.totals.ads, closed.totals.seeks), (Millis(600), 1));
+    }
+
+    fn session(event: SessionEvent) -> Message {
+        Message { at: Millis(1000), event: Event::Session(SessionId::try_new("a").unwrap(), event) }
+    }
+
+    #[rstest]
+    #[case::end_without_start(r#""type":"ad","phase":"end","id":"x""#, Reject::NoAd)]
+    #[case::percent(r#""type":"ad","phase":"load","percent":101"#, Reject::OutOfRange("percent"))]
+    #[case::dimension(r#""type":"dimensions","dimensions":{"cd_1":"x"}"#, Reject::OutOfRange("dimensions"))]
+    #[case::share(r#""type":"share","key":"a:b""#, Reject::OutOfRange("key"))]
+    #[case::delay(r#""type":"measures","live_delay":-1"#, Reject::OutOfRange("live_delay, rtt, encoded_fps"))]
+    #[case::seek_far(
+        r#""type":"seek","phase":"start","to":9000000000000000"#,
+        Reject::OutOfRange("from, to")
+    )]
+    #[case::older_than_its_session(r#""type":"share","key":"fbs","at":1"#, Reject::Backwards)]
+    fn nonsense_is_refused_and_changes_nothing(#[case] fields: &str, #[case] reject: Reject) {
+        let mut sessions = Sessions::new();
+        sessions.set_journal(true);
+        let now = Millis(100_000);
+        let open = r#"{"v":1,"type":"open","at":90000,"session":"a","url":"x"}"#;
+        sessions.handle_message(now, Peer(1), decode(open)).unwrap();
+        while sessions.poll_entry().is_some() {}
+        let before = sessions.live(now).next();
+        let at = if fields.contains("\"at\"") { "" } else { r#""at":100000,"# };
+        let message = decode(&format!(r#"{{"v":1,"session":"a",{at}{fields}}}"#));
+        assert_eq!(sessions.handle_message(now, Peer(1), message), Err(reject));
+        assert_eq!(sessions.live(now).next(), before);
+        assert_eq!(sessions.poll_entry(), None);
+    }
+
+    #[test]
+    fn a_seek_to_minus_five_is_no_message() {
+        let text = r#"{"v":1,"type":"seek","at":3,"session":"a","phase":"start","to":-5}"#;
+        let error = Message::decode(text.as_bytes()).unwrap_err();
+        assert!(error.to_string().starts_with("not a message: invalid value: integer `-5`"), "{error}");
+    }
+
+    #[test]
+    fn a_second_ad_waits_for_the_first_to_end() {
+        let mut sessions = Sessions::new();
+        let mut tell = |event| sessions.handle_message(Millis(1000), Peer(1), session(event));
+        let mut ad = |phase, id: &str| tell(SessionEvent::Ad(Box::new(Ad::new(phase, id))));
+        assert_eq!(ad(AdPhase::Load, "1"), Err(Reject::NotOpen));
+        tell(SessionEvent::Open(super::super::Open::default())).unwrap();
+        let mut ad = |phase, id: &str| tell(SessionEvent::Ad(Box::new(Ad::new(phase, id))));
+        ad(AdPhase::Load, "1").unwrap();
+        assert_eq!(ad(AdPhase::Load, "2"), Err(Reject::AdRuns));
+        assert_eq!(ad(AdPhase::Start, "2"), Err(Reject::AdRuns));
+        ad(AdPhase::Start, "").unwrap();
+        ad(AdPhase::Load, "2").unwrap();
+        assert_eq!(ad(AdPhase::Start, "2"), Err(Reject::AdRuns));
+        assert_eq!(ad(AdPhase::End, "3"), Err(Reject::NoAd));
+        ad(AdPhase::End, "1").unwrap();
+        ad(AdPhase::Start, "2").unwrap();
+        ad(AdPhase::End, "").unwrap();
+        assert_eq!(ad(AdPhase::End, ""), Err(Reject::NoAd));
+    }
+
+    #[test]
+    fn texts_without_bound_are_cut_to_fit() {
+        let long = "é".repeat(9000);
+        let dimensions = (0..500).map(|n| (format!("_cd_{n}"), long.clone())).collect();
+        let mut ad = Ad::new(AdPhase::Load, long.clone());
+        ad.title = Some(long.clone());
+        let events = [
+            SessionEvent::Ad(Box::new(ad)),
+            SessionEvent::Asset(Box::new(Asset { show: Some(long.clone()), ..Asset::default() })),
+            SessionEvent::Dimensions(Dimensions { dimensions }),
+            SessionEvent::Switching(Switching { bitrate: None, reasons: vec![SwitchReason::Other; 9000] }),
+            SessionEvent::Share(Share { key: long }),
+        ];
+        for event in events {
+            let mut message = session(event);
+            let mut out = Vec::new();
+            message.encode_bounded(&mut out);
+            assert!(out.len() <= MAX_DATAGRAM);
+            assert_eq!(Message::decode(&out).unwrap(), message);
+        }
+    }
+}
