@@ -1,5 +1,6 @@
 //! What all commands share: how they fail, and what they exit with.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use log::LevelFilter;
@@ -60,6 +61,13 @@ pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Prints a command's `--help`.
+pub(crate) fn print_help(text: &str) {
+    print(text);
+    print(EXIT_CODES);
+    print("\n");
+}
+
 /// `error`, `warn`, `info` or `debug`.
 pub(crate) fn log_level(text: &str) -> Result<LevelFilter, Failure> {
     match text {
@@ -69,4 +77,9 @@ pub(crate) fn log_level(text: &str) -> Result<LevelFilter, Failure> {
         "debug" => Ok(LevelFilter::Debug),
         _ => Err(Failure::usage(format!("log level {text:?} is none of error, warn, info, debug"))),
     }
+}
+
+/// A path from the environment, or its default.
+pub(crate) fn path_from_env(name: &str, default: &str) -> PathBuf {
+    std::env::var_os(name).filter(|path| !path.is_empty()).map_or_else(|| default.into(), PathBuf::from)
 }

@@ -26,19 +26,6 @@ pub(crate) fn init(level: LevelFilter) {
     }
 }
 
-/// A URL without what may be secret in it: user-info and query.
-pub(crate) fn without_secrets(url: &str) -> String {
-    let (url, fragment_or_query) = match url.find(['?', '#']) {
-        Some(at) => url.split_at(at),
-        None => (url, ""),
-    };
-    let ending = if fragment_or_query.is_empty() { "" } else { "?…" };
-    let Some((scheme, rest)) = url.split_once("://") else { return format!("{url}{ending}") };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}{ending}")
-}
-
 struct Logger {
     style: Style,
     level: LevelFilter,
@@ -105,16 +92,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    #[rstest]
-    #[case("https://user:pass@stats.example.net:8443/drop?token=1", "https://stats.example.net:8443/drop?…")]
-    #[case("http://stats.example.net", "http://stats.example.net")]
-    #[case("http://a@b@host/p@th", "http://host/p@th")]
-    #[case("http://host?x=/@", "http://host?…")]
-    #[case("not a url", "not a url")]
-    fn urls_lose_their_secrets(#[case] url: &str, #[case] logged: &str) {
-        assert_eq!(without_secrets(url), logged);
-    }
 
     #[rstest]
     #[case::journal(Style::Journal, "<4>two lines\n")]

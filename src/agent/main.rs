@@ -2,13 +2,26 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod cli;
 mod clock;
+mod control;
+mod daemon;
 mod doctor;
 mod logging;
 mod netlink;
 mod play;
+mod players;
+mod post;
+mod provision;
+mod random;
+mod run;
 mod sample;
+mod sampler;
+mod secrets;
+mod signals;
+mod sockets;
+mod status;
 
 use std::process::ExitCode;
 
@@ -27,9 +40,16 @@ struct Command {
 
 /// In the order in which `--help` lists them.
 const COMMANDS: &[Command] = &[
+    Command { name: "run", summary: "run the daemon", run: run::run },
+    Command { name: "status", summary: "show what the running daemon knows", run: status::run },
+    Command { name: "check", summary: "check a provisioning file", run: check::run },
     Command { name: "sample", summary: "print one network report for each interface, now", run: sample::run },
     Command { name: "doctor", summary: "say why a player is or is not seen", run: doctor::run },
-    Command { name: "play", summary: "play a stream with an unmodified player and the tracer", run: play::run },
+    Command {
+        name: "play",
+        summary: "play a stream with an unmodified player and the tracer",
+        run: play::run,
+    },
 ];
 
 fn main() -> ExitCode {

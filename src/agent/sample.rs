@@ -40,9 +40,7 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
                 }
             }
             Arg::Long("help") | Arg::Short('h') => {
-                cli::print(HELP);
-                cli::print(cli::EXIT_CODES);
-                cli::print("\n");
+                cli::print_help(HELP);
                 return Ok(ExitCode::SUCCESS);
             }
             other => return Err(other.unexpected().into()),

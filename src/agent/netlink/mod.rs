@@ -14,7 +14,7 @@ use std::io;
 
 pub(crate) use self::ethtool::LinkModes;
 pub(crate) use self::interfaces::{Interfaces, Selection};
-pub(crate) use self::socket::Socket;
+pub(crate) use self::socket::{Monitor, Socket};
 
 /// Asks the kernel for everything a report needs but the links' speed.
 ///

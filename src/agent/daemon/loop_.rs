@@ -1,0 +1,137 @@
+//! Starts everything, turns until told to stop, and sends what is left.
+
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::socket::SockType;
+use stbeacon_core::time::Millis;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::task::LocalSet;
+
+use super::reporting::Reporting;
+use super::{Daemon, Input};
+use crate::cli::Failure;
+use crate::post::Poster;
+use crate::provision::Source;
+use crate::signals::Signals;
+use crate::{clock, control, players, sampler, sockets};
+
+/// How many inputs may wait for the loop; more stay where they came from.
+const INPUTS: usize = 64;
+
+/// The runtime's timer stands still while the box is suspended, and boot time does not: no wait is longer than
+/// this, so no timer is later than this after a resume.
+const LONGEST_WAIT: Millis = Millis::from_secs(30);
+
+/// For what is left to send after a stop was asked for.
+const FAREWELL: Millis = Millis(2_000);
+
+/// What is local to the box.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(crate) provisioning: PathBuf,
+    pub(crate) player_socket: PathBuf,
+    pub(crate) control_socket: PathBuf,
+    pub(crate) state_directory: PathBuf,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// Where it cannot start.
+pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
+    let source = Source::new(setup.provisioning, &setup.state_directory);
+    let provisioning = source.start()?;
+    let (player_listener, _player_file) = sockets::listen_on(&setup.player_socket, SockType::SeqPacket)?;
+    let (control_listener, _control_file) = sockets::listen_on(&setup.control_socket, SockType::Stream)?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::environment(format!("cannot start: {error}")))?;
+    LocalSet::new().block_on(&runtime, async move {
+        let cannot = |error: std::io::Error| Failure::environment(format!("cannot start: {error}"));
+        let (inputs, queue) = channel(INPUTS);
+        let (outcomes, mut posted) = channel(1);
+        let poster = Poster::start(outcomes).map_err(cannot)?;
+        Signals::register().map_err(cannot)?.watch(&inputs);
+        let players = tokio_listener(player_listener).map_err(cannot)?;
+        let control = tokio_listener(control_listener).map_err(cannot)?;
+
+        let daemon = Daemon::new(clock::now(), source, provisioning, Reporting::new(poster));
+        tokio::task::spawn_local(players::accept(players, inputs.clone()));
+        tokio::task::spawn_local(control::serve(control, inputs.clone()));
+        tokio::task::spawn_local(sampler::watch(inputs.clone()));
+        tokio::task::spawn_local(async move {
+            while let Some(outcome) = posted.recv().await {
+                if inputs.send(Input::Posted(outcome)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        log::info!("stbeacon {} listens on {}", env!("CARGO_PKG_VERSION"), setup.player_socket.display());
+        turn(daemon, queue).await;
+        Ok(())
+    })
+}
+
+fn tokio_listener(listener: StdUnixListener) -> std::io::Result<UnixListener> {
+    UnixListener::from_std(listener)
+}
+
+async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
+    loop {
+        let now = clock::now();
+        if daemon.is_stopping(now) {
+            break;
+        }
+        daemon.handle_timeout(now);
+        let until = daemon.poll_timeout();
+        if !wait(&mut daemon, &mut queue, until).await {
+            break;
+        }
+    }
+    log::info!("stopping");
+    let now = clock::now();
+    let deadline = now + FAREWELL;
+    daemon.handle_stop(now);
+    loop {
+        let now = clock::now();
+        daemon.handle_timeout(now);
+        if now >= deadline || !daemon.reporting.has_work_until(deadline) {
+            break;
+        }
+        let until = daemon.poll_timeout_after(now).unwrap_or(deadline).min(deadline);
+        if !wait(&mut daemon, &mut queue, Some(until)).await {
+            break;
+        }
+    }
+    match daemon.reporting.undelivered() {
+        0 => log::info!("stopped"),
+        reports => log::warn!("stopped; {reports} reports could not be delivered and are lost"),
+    }
+}
+
+/// Takes inputs until there is none, or until it is time; false once nobody can send any more.
+async fn wait(daemon: &mut Daemon, queue: &mut Receiver<Input>, until: Option<Millis>) -> bool {
+    let now = clock::now();
+    let wait = until.map_or(LONGEST_WAIT, |until| until.since(now)).min(LONGEST_WAIT);
+    match tokio::time::timeout(Duration::from_millis(wait.0), queue.recv()).await {
+        Ok(Some(input)) => daemon.handle_input(clock::now(), input),
+        Ok(None) => return false,
+        Err(_) => return true,
+    }
+    // What came at the same time is taken in one go, but timers are looked at in between.
+    for _ in 0..INPUTS {
+        let Ok(input) = queue.try_recv() else { break };
+        daemon.handle_input(clock::now(), input);
+    }
+    true
+}
+
+impl Daemon {
+    /// Like [`Daemon::poll_timeout`], without the stop that has happened already.
+    fn poll_timeout_after(&self, now: Millis) -> Option<Millis> {
+        self.poll_timeout().filter(|at| *at > now)
+    }
+}

@@ -1,0 +1,253 @@
+//! The daemon: one loop that all else feeds.
+//!
+//! Tasks read sockets and pass on what comes as [`Input`]; [`Daemon`] takes it in, and tells when it next has
+//! something to do by itself. Nothing in it waits for anybody.
+
+mod loop_;
+mod reporting;
+mod view;
+
+pub(crate) use self::loop_::{Setup, run};
+
+use std::collections::BTreeMap;
+
+use stbeacon_core::player::{Event, Message, Reply};
+use stbeacon_core::provisioning::Provisioning;
+use stbeacon_core::session::{Peer, Sessions};
+use stbeacon_core::time::Millis;
+use tokio::sync::oneshot;
+
+use self::reporting::Reporting;
+use crate::clock;
+use crate::netlink::Selection;
+use crate::players::{Complaints, Connection, FromPlayer};
+use crate::post;
+use crate::provision::{self, Source};
+use crate::sampler::Sampler;
+use crate::signals::Signal;
+use crate::status::DatagramStatus;
+
+/// After a request to stop, so long is still taken in what players have sent already.
+const LAST_WORDS: Millis = Millis(50);
+
+/// What the loop is told.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// By or about a player.
+    Player(Peer, FromPlayer),
+    /// By the service manager or the user.
+    Signal(Signal),
+    /// By the kernel.
+    InterfacesChanged,
+    /// By the thread that POSTs.
+    Posted(post::Outcome),
+    /// By somebody who wants to know the status, as JSON.
+    Status(oneshot::Sender<Vec<u8>>),
+}
+
+/// Everything that the daemon knows.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    started: Millis,
+    source: Source,
+    provisioning: Provisioning,
+    players: BTreeMap<Peer, Player>,
+    sessions: Sessions,
+    reporting: Reporting,
+    sampler: Sampler,
+    selection: Selection,
+    /// When the interfaces are sampled next; `None` while there are no network reports.
+    sample_due: Option<Millis>,
+    datagrams: DatagramStatus,
+    rejections: Complaints,
+    /// When the sessions are closed for good, once a stop was asked for.
+    stop_at: Option<Millis>,
+}
+
+#[derive(Debug)]
+struct Player {
+    connection: Connection,
+    /// As it calls itself.
+    name: String,
+    since: Millis,
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    fn new(now: Millis, source: Source, provisioning: Provisioning, reporting: Reporting) -> Self {
+        let mut daemon = Self {
+            started: now,
+            source,
+            provisioning,
+            players: BTreeMap::new(),
+            sessions: Sessions::new(),
+            reporting,
+            sampler: Sampler::new(),
+            selection: Selection::default(),
+            sample_due: None,
+            datagrams: DatagramStatus::default(),
+            rejections: Complaints::default(),
+            stop_at: None,
+        };
+        daemon.refresh_interfaces();
+        daemon.apply_provisioning(now);
+        daemon
+    }
+
+    fn handle_input(&mut self, now: Millis, input: Input) {
+        match input {
+            Input::Player(peer, what) => self.handle_player(now, peer, what),
+            Input::Signal(Signal::Stop) => {
+                // Who asks again is in a hurry.
+                let at = if self.stop_at.is_some() { now } else { now + LAST_WORDS };
+                self.stop_at = Some(at);
+            }
+            Input::Signal(Signal::Reload) => self.reload(now),
+            Input::InterfacesChanged => self.refresh_interfaces(),
+            Input::Posted(outcome) => self.reporting.handle_posted(now, outcome),
+            Input::Status(asker) => {
+                let status = self.status(now);
+                // Who asked may be gone.
+                let _ = asker.send(serde_json::to_vec(&status).unwrap_or_default());
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Millis) {
+        self.sessions.handle_timeout(now);
+        self.take_snapshots();
+        if self.sample_due.is_some_and(|due| due <= now) {
+            self.sample(now);
+        }
+        self.reporting.handle_timeout(now, &self.sampler);
+    }
+
+    /// When [`Daemon::handle_timeout`] next has something to do.
+    fn poll_timeout(&self) -> Option<Millis> {
+        [self.sessions.poll_timeout(), self.sample_due, self.reporting.poll_timeout(), self.stop_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether it is time to end.
+    fn is_stopping(&self, now: Millis) -> bool {
+        self.stop_at.is_some_and(|at| at <= now)
+    }
+
+    /// Closes all books: every session has its report, and its player knows.
+    fn handle_stop(&mut self, now: Millis) {
+        let owners: Vec<_> = self.sessions.owners().map(|(id, peer)| (id.clone(), peer)).collect();
+        self.sessions.handle_stop(now);
+        self.take_snapshots();
+        for (id, peer) in owners {
+            if let Some(player) = self.players.get(&peer) {
+                player.connection.tell(now, &Reply::Reported(id));
+            }
+        }
+        self.reporting.handle_stop(now, &self.sampler);
+    }
+
+    fn handle_player(&mut self, now: Millis, peer: Peer, what: FromPlayer) {
+        match what {
+            FromPlayer::Connected(connection) => {
+                log::debug!("player {} is connected", connection.pid);
+                self.players.insert(peer, Player { connection, name: String::new(), since: now });
+            }
+            FromPlayer::Message(message) => self.handle_message(now, peer, message),
+            FromPlayer::Malformed => self.datagrams.malformed = self.datagrams.malformed.saturating_add(1),
+            FromPlayer::Gone => {
+                self.sessions.handle_disconnect(now, peer);
+                self.take_snapshots();
+                if let Some(player) = self.players.remove(&peer) {
+                    log::debug!("player {} is gone", player.connection.pid);
+                }
+            }
+        }
+    }
+
+    fn handle_message(&mut self, now: Millis, peer: Peer, message: Message) {
+        self.datagrams.taken = self.datagrams.taken.saturating_add(1);
+        let Some(player) = self.players.get_mut(&peer) else { return };
+        let pid = player.connection.pid;
+        if let Event::Hello(hello) = &message.event {
+            log::info!("player {:?} is here, pid {pid}", hello.player);
+            player.name.clone_from(&hello.player);
+        }
+        if let Err(reject) = self.sessions.handle_message(now, peer, message) {
+            self.datagrams.rejected = self.datagrams.rejected.saturating_add(1);
+            if self.rejections.due(now, pid) {
+                log::warn!("player {pid} said what makes no sense: {reject}");
+            }
+        }
+        self.take_snapshots();
+    }
+
+    fn take_snapshots(&mut self) {
+        while let Some(snapshot) = self.sessions.poll_snapshot() {
+            self.reporting.handle_snapshot(&snapshot, &self.provisioning);
+        }
+    }
+
+    fn refresh_interfaces(&mut self) {
+        if let Err(error) = self.sampler.refresh() {
+            self.reporting
+                .note_error(clock::now(), format!("the kernel does not list its interfaces: {error}"));
+        }
+    }
+
+    fn sample(&mut self, now: Millis) {
+        match self.sampler.sample(&self.selection) {
+            Ok(networks) => self.reporting.handle_sample(now, networks),
+            Err(error) => {
+                self.reporting.note_error(now, format!("the kernel does not list its interfaces: {error}"));
+            }
+        }
+        let period = self.network_period();
+        // After a suspend the periods that were slept through are not made up for.
+        self.sample_due = self.sample_due.zip(period).map(|(due, period)| {
+            let next = due + period;
+            if next > now { next } else { now + period }
+        });
+    }
+
+    fn network_period(&self) -> Option<Millis> {
+        self.provisioning.statistics.as_ref()?.network.as_ref().map(|network| network.period)
+    }
+
+    fn reload(&mut self, now: Millis) {
+        match self.source.reload() {
+            Ok(new) => {
+                let changes = provision::changes(&self.provisioning, &new);
+                if changes.is_empty() {
+                    log::info!("provisioning is read again: nothing has changed");
+                }
+                for line in changes {
+                    log::info!("provisioning: {line}");
+                }
+                let old_period = self.network_period();
+                self.provisioning = new;
+                if old_period != self.network_period() {
+                    self.sample_due = None;
+                }
+                self.apply_provisioning(now);
+            }
+            Err(error) => {
+                log::error!("{error}");
+                log::warn!("provisioning stays as it was");
+                self.reporting.note_error(now, error);
+            }
+        }
+    }
+
+    fn apply_provisioning(&mut self, now: Millis) {
+        let statistics = self.provisioning.statistics.as_ref();
+        let media_period = statistics.and_then(|statistics| statistics.media).and_then(|media| media.period);
+        self.sessions.set_report_period(now, media_period);
+        self.selection = Selection::new(self.provisioning.reports.interfaces.clone());
+        let period = self.network_period();
+        self.sample_due = period.map(|period| self.sample_due.unwrap_or(now + period));
+        self.reporting.apply_provisioning(now, &self.provisioning);
+    }
+}

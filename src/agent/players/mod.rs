@@ -1,0 +1,186 @@
+//! The players' socket: connections, and the datagrams that come over them.
+//!
+//! Each connection has a task that reads, checks and decodes; the daemon's one loop takes what comes of it. What
+//! the loop does not take in time stays in the sockets.
+
+mod manners;
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::sys::socket::{MsgFlags, recv, send};
+use stbeacon_core::player::{MAX_DATAGRAM, Message, Reply};
+use stbeacon_core::session::Peer;
+use stbeacon_core::time::Millis;
+use tokio::io::Interest;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::Sender;
+
+pub(crate) use self::manners::{Complaints, MAX_PLAYERS};
+
+use self::manners::{Conduct, MAX_MALFORMED, Throttle};
+use crate::clock;
+use crate::daemon::Input;
+
+/// What comes from a player.
+#[derive(Debug)]
+pub(crate) enum FromPlayer {
+    /// It is there.
+    Connected(Connection),
+    /// It says something.
+    Message(Message),
+    /// It sent what is no message.
+    Malformed,
+    /// It is gone, or was sent away; the last that comes of it.
+    Gone,
+}
+
+/// A player's connection, to write to.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    stream: Rc<UnixStream>,
+    /// The process at its other end, as the kernel says (SO_PEERCRED); 0 if it is in another pid namespace.
+    pub(crate) pid: i32,
+}
+
+/// What one read of a socket gave.
+enum Datagram {
+    Whole(usize),
+    TooLong(usize),
+    End,
+}
+
+/// Takes connections for as long as the daemon runs.
+pub(crate) async fn accept(listener: UnixListener, inputs: Sender<Input>) {
+    let complaints = Rc::new(RefCell::new(Complaints::default()));
+    let connected = Rc::new(());
+    let mut number = 0;
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                log::warn!("cannot take a player's connection: {error}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        let pid = stream.peer_cred().ok().and_then(|credentials| credentials.pid()).unwrap_or(0);
+        if Rc::strong_count(&connected) > MAX_PLAYERS {
+            if complaints.borrow_mut().due(clock::now(), pid) {
+                log::warn!("player {pid} is turned away: {MAX_PLAYERS} are connected already");
+            }
+            continue;
+        }
+        number += 1;
+        let connection = Connection { stream: Rc::new(stream), pid };
+        let (peer, inputs, complaints, guest) =
+            (Peer(number), inputs.clone(), complaints.clone(), connected.clone());
+        tokio::task::spawn_local(async move {
+            // The loop is gone only when the program ends.
+            let _ = serve(peer, connection, &inputs, &complaints).await;
+            drop(guest);
+        });
+    }
+}
+
+/// Reads one connection to its end. An error means that nobody listens any more.
+async fn serve(
+    peer: Peer,
+    connection: Connection,
+    inputs: &Sender<Input>,
+    complaints: &RefCell<Complaints>,
+) -> Result<(), tokio::sync::mpsc::error::SendError<Input>> {
+    inputs.send(Input::Player(peer, FromPlayer::Connected(connection.clone()))).await?;
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    let mut throttle = Throttle::new(clock::now());
+    let mut conduct = Conduct::default();
+    let mut complain = |what: &dyn std::fmt::Display| {
+        let now = clock::now();
+        if complaints.borrow_mut().due(now, connection.pid) {
+            log::warn!("player {} sent a malformed datagram: {what}", connection.pid);
+        }
+        let stays = conduct.malformed(now);
+        if !stays {
+            log::warn!(
+                "player {} sent more than {MAX_MALFORMED} malformed datagrams in a minute and is \
+                        disconnected",
+                connection.pid
+            );
+        }
+        stays
+    };
+    loop {
+        let mut stays = true;
+        let mut is_malformed = false;
+        match connection.read(&mut buffer).await {
+            Ok(Datagram::Whole(length)) => match Message::decode(buffer.get(..length).unwrap_or_default()) {
+                Ok(message) => inputs.send(Input::Player(peer, FromPlayer::Message(message))).await?,
+                Err(error) if error.is_ignorable() => log::debug!("player {}: {error}", connection.pid),
+                Err(error) => (is_malformed, stays) = (true, complain(&error)),
+            },
+            Ok(Datagram::TooLong(length)) => {
+                (is_malformed, stays) =
+                    (true, complain(&format_args!("{length} bytes, more than {MAX_DATAGRAM}")));
+            }
+            Ok(Datagram::End) => break,
+            Err(error) => {
+                log::debug!("player {}: {error}", connection.pid);
+                break;
+            }
+        }
+        if is_malformed {
+            inputs.send(Input::Player(peer, FromPlayer::Malformed)).await?;
+        }
+        if !stays {
+            break;
+        }
+        let wait = throttle.take(clock::now());
+        if wait > Millis(0) {
+            tokio::time::sleep(Duration::from_millis(wait.0)).await;
+        }
+    }
+    inputs.send(Input::Player(peer, FromPlayer::Gone)).await
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Tells the player something. One that does not read has it lost: it is never waited for.
+    pub(crate) fn tell(&self, at: Millis, reply: &Reply) {
+        let mut datagram = Vec::new();
+        reply.encode(at, &mut datagram);
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        if let Err(error) = send(self.stream.as_raw_fd(), &datagram, flags) {
+            log::debug!("player {} was not told {reply:?}: {}", self.pid, error.desc());
+        }
+    }
+
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<Datagram> {
+        loop {
+            self.stream.readable().await?;
+            match self.stream.try_io(Interest::READABLE, || receive(&self.stream, buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+/// With MSG_TRUNC the length is the datagram's own, even if the buffer was too short for it (recv(2)).
+fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<Datagram> {
+    let mut receive_one = || recv(stream.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT);
+    let mut length = receive_one()?;
+    if length == 0 {
+        // An empty datagram looks like the end; only the end comes again.
+        length = match receive_one() {
+            Ok(0) => return Ok(Datagram::End),
+            Ok(length) => length,
+            Err(nix::errno::Errno::EAGAIN) => return Ok(Datagram::Whole(0)),
+            Err(error) => return Err(error.into()),
+        };
+    }
+    if length > buffer.len() { Ok(Datagram::TooLong(length)) } else { Ok(Datagram::Whole(length)) }
+}

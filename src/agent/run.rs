@@ -1,0 +1,88 @@
+//! `stbeacon run`: the daemon's command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::{Arg, ValueExt};
+use log::LevelFilter;
+use stbeacon_core::player;
+
+use crate::cli::{self, Failure};
+use crate::daemon::{self, Setup};
+use crate::{control, logging};
+
+const DEFAULT_PROVISIONING: &str = "/etc/stbeacon/provision.xml";
+const DEFAULT_STATE: &str = "/var/lib/stbeacon";
+
+const PROVISIONING_ENV: &str = "STBEACON_PROVISIONING";
+const LOG_ENV: &str = "STBEACON_LOG";
+/// Set by systemd for StateDirectory=; may name several, with colons between (systemd.exec(5)).
+const STATE_ENV: &str = "STATE_DIRECTORY";
+
+const HELP: &str = "\
+Run the daemon: take what players tell, sample the interfaces, send reports where provisioning says.
+
+Usage: stbeacon run [OPTIONS]
+
+Options:
+      --provisioning FILE  what the operator wants [default: /etc/stbeacon/provision.xml;
+                           env: STBEACON_PROVISIONING]
+      --socket PATH        where players connect [default: /run/stbeacon/player.sock; env: STBEACON_SOCKET]
+      --control PATH       where `stbeacon status` asks [default: /run/stbeacon/control.sock;
+                           env: STBEACON_CONTROL]
+      --state-dir DIR      for the last good copy of the provisioning [default: /var/lib/stbeacon;
+                           env: STATE_DIRECTORY]
+      --log LEVEL          error, warn, info or debug [default: info; env: STBEACON_LOG]
+  -h, --help               this text
+
+Signals:
+  SIGHUP           read the provisioning again; a broken file changes nothing
+  SIGTERM, SIGINT  close all sessions, send what has gathered (2 s at most), and end; twice: at once
+
+Limits:
+  64 players at once; 500 datagrams a second from each on average, more wait; more than 30 malformed datagrams
+  within a minute end a connection
+
+Examples:
+  stbeacon run
+  stbeacon run --provisioning provision.xml --socket /tmp/player.sock --control /tmp/control.sock --log debug
+
+";
+
+pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
+    let mut setup = Setup {
+        provisioning: cli::path_from_env(PROVISIONING_ENV, DEFAULT_PROVISIONING),
+        player_socket: cli::path_from_env(player::SOCKET_ENV, player::DEFAULT_SOCKET),
+        control_socket: cli::path_from_env(control::SOCKET_ENV, control::DEFAULT_SOCKET),
+        state_directory: state_directory(),
+    };
+    let mut level = None;
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("provisioning") => setup.provisioning = args.value()?.into(),
+            Arg::Long("socket") => setup.player_socket = args.value()?.into(),
+            Arg::Long("control") => setup.control_socket = args.value()?.into(),
+            Arg::Long("state-dir") => setup.state_directory = args.value()?.into(),
+            Arg::Long("log") => level = Some(cli::log_level(&args.value()?.string()?)?),
+            Arg::Long("help") | Arg::Short('h') => {
+                cli::print_help(HELP);
+                return Ok(ExitCode::SUCCESS);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let level = match (level, std::env::var(LOG_ENV)) {
+        (Some(level), _) => level,
+        (None, Ok(text)) if !text.is_empty() => cli::log_level(&text)?,
+        (None, _) => LevelFilter::Info,
+    };
+    logging::init(level);
+    daemon::run(setup)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn state_directory() -> PathBuf {
+    let all = cli::path_from_env(STATE_ENV, DEFAULT_STATE);
+    let first = all.to_str().and_then(|all| all.split(':').next()).map(PathBuf::from);
+    first.unwrap_or(all)
+}

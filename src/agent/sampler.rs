@@ -1,0 +1,86 @@
+//! Keeps what is known of the interfaces, and asks anew when it is needed.
+
+use std::io;
+use std::time::Duration;
+
+use stbeacon_core::stb::Network;
+use tokio::sync::mpsc::Sender;
+
+use crate::daemon::Input;
+use crate::netlink::{self, Interfaces, LinkModes, Monitor, Selection, Socket};
+
+/// Notifications come in bursts: one look after each burst is enough, and not more than one a second.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Asks the kernel.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    /// Opened again after a failure.
+    socket: Option<Socket>,
+    modes: LinkModes,
+    interfaces: Interfaces,
+}
+
+/// Tells the loop, for as long as the daemon runs, when anything about the interfaces has changed.
+pub(crate) async fn watch(inputs: Sender<Input>) {
+    let mut monitor = Monitor::open();
+    loop {
+        let changed = match &monitor {
+            Ok(monitor) => monitor.changed().await,
+            Err(error) => Err(io::Error::from(error.kind())),
+        };
+        if let Err(error) = changed {
+            log::warn!("no news of the interfaces from the kernel: {error}");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            monitor = Monitor::open();
+            continue;
+        }
+        tokio::time::sleep(SETTLE).await;
+        if inputs.send(Input::InterfacesChanged).await.is_err() {
+            return;
+        }
+    }
+}
+
+// === impl Sampler ===
+
+impl Sampler {
+    /// Knows nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { socket: None, modes: LinkModes::open(), interfaces: Interfaces::default() }
+    }
+
+    /// Asks anew; what has changed goes into the log.
+    ///
+    /// # Errors
+    /// Where the kernel does not answer; what was known stays.
+    pub(crate) fn refresh(&mut self) -> io::Result<()> {
+        let mut socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => Socket::route()?,
+        };
+        let interfaces = netlink::dump(&mut socket)?;
+        self.socket = Some(socket);
+        for line in interfaces.changes_since(&self.interfaces) {
+            log::info!("{line}");
+        }
+        self.interfaces = interfaces;
+        Ok(())
+    }
+
+    /// The selected interfaces as they stand now.
+    ///
+    /// # Errors
+    /// As [`Sampler::refresh`].
+    pub(crate) fn sample(&mut self, selection: &Selection) -> io::Result<Vec<Network>> {
+        self.refresh()?;
+        let Self { modes, interfaces, .. } = self;
+        Ok(interfaces.reported(selection, |name| modes.mode(name)))
+    }
+
+    /// The box's own hardware address as last known, such as `02:00:00:00:00:01`; empty if it has none.
+    pub(crate) fn mac(&self) -> String {
+        let Some(mac) = self.interfaces.box_mac() else { return String::new() };
+        mac.map(|byte| format!("{byte:02x}")).join(":")
+    }
+}

@@ -1,0 +1,263 @@
+//! What the daemon tells of itself over the control socket: one JSON object, all numbers integers.
+//!
+//! Fields are only ever added. Times are ms of `CLOCK_BOOTTIME` lengths, not points.
+
+use serde::{Deserialize, Serialize};
+use stbeacon_core::player::{Bitrate, CloseReason, PlayerError, Tags};
+use stbeacon_core::session::{Counts, Phase, Snapshot, Totals};
+use stbeacon_core::stb::{Duplex, Network, redact};
+use stbeacon_core::time::Millis;
+
+/// The daemon at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    /// Since it started.
+    pub(crate) uptime_ms: u64,
+    /// Whether the calendar clock is set; until then reports wait.
+    pub(crate) clock_set: bool,
+    pub(crate) provisioning: ProvisioningStatus,
+    pub(crate) players: Vec<PlayerStatus>,
+    pub(crate) sessions: Vec<SessionStatus>,
+    pub(crate) interfaces: Vec<InterfaceStatus>,
+    pub(crate) queue: QueueStatus,
+    pub(crate) deliveries: DeliveryStatus,
+    /// Reports that are lost, by reason.
+    pub(crate) dropped: DropStatus,
+    pub(crate) datagrams: DatagramStatus,
+    /// The last thing that went wrong; absent if nothing has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<ErrorStatus>,
+}
+
+/// What is in force. Without user-info and query in URLs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ProvisioningStatus {
+    pub(crate) file: String,
+    /// Empty while reporting is off.
+    pub(crate) statistics_url: String,
+    pub(crate) accum_period_ms: u64,
+    /// 0 while network reports are off.
+    pub(crate) network_period_ms: u64,
+    pub(crate) media: bool,
+    /// 0 without reports in mid-play.
+    pub(crate) media_period_ms: u64,
+}
+
+/// One connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct PlayerStatus {
+    pub(crate) pid: i32,
+    /// As it calls itself; empty until it has said so.
+    pub(crate) name: String,
+    pub(crate) connected_ms: u64,
+    pub(crate) sessions: usize,
+}
+
+/// One session, as a report of it would be now, and all that a report has no field for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionStatus {
+    pub(crate) session: String,
+    pub(crate) pid: i32,
+    pub(crate) url: String,
+    pub(crate) proto: String,
+    pub(crate) id: String,
+    pub(crate) phase: Phase,
+    /// Since the attempt began.
+    pub(crate) age_ms: u64,
+    pub(crate) avg_bitrate: u64,
+    pub(crate) totals: Totals,
+    pub(crate) counts: Counts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) position_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) duration_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) buffer_ms: Option<u64>,
+    /// Pictures a second × 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fps_milli: Option<u64>,
+    pub(crate) representation: Bitrate,
+    pub(crate) tags: Tags,
+    pub(crate) errors: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<PlayerError>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) closed: Option<CloseReason>,
+}
+
+/// One interface, as a report of it would be now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InterfaceStatus {
+    pub(crate) name: String,
+    pub(crate) speed: u64,
+    pub(crate) duplex: Duplex,
+    pub(crate) ip: String,
+    pub(crate) netmask: String,
+    pub(crate) gateway: String,
+    pub(crate) received_bytes: u64,
+    pub(crate) received_total_packets: u64,
+    pub(crate) received_multicast_packets: u64,
+    pub(crate) received_error_packets: u64,
+    pub(crate) received_discard_packets: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) sent_total_packets: u64,
+    pub(crate) sent_error_packets: u64,
+}
+
+/// Reports that are not with the server yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct QueueStatus {
+    /// Measured, in the accumulation period that runs.
+    pub(crate) accumulating: usize,
+    /// Until that period ends; absent while reporting is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accumulates_ms: Option<u64>,
+    /// Waiting to be sent or on their way.
+    pub(crate) reports: usize,
+    pub(crate) bytes: usize,
+    /// Whether a request is on its way.
+    pub(crate) sending: bool,
+    /// Until the next attempt; absent if nothing waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_attempt_ms: Option<u64>,
+}
+
+/// Requests by how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct DeliveryStatus {
+    pub(crate) requests: u64,
+    pub(crate) delivered_reports: u64,
+    pub(crate) status_2xx: u64,
+    pub(crate) status_3xx: u64,
+    pub(crate) status_4xx: u64,
+    pub(crate) status_5xx: u64,
+    pub(crate) status_other: u64,
+    /// No answer: the network, TLS, or a file that provisioning names.
+    pub(crate) unreachable: u64,
+}
+
+/// Reports that are lost, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct DropStatus {
+    /// The server does not take them.
+    pub(crate) refused: u64,
+    /// They waited too long.
+    pub(crate) aged: u64,
+    /// Too many waited.
+    pub(crate) full: u64,
+    /// Reporting was turned off.
+    pub(crate) off: u64,
+}
+
+/// What players sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct DatagramStatus {
+    pub(crate) taken: u64,
+    /// No message of the protocol, or too long for one.
+    pub(crate) malformed: u64,
+    /// Well formed, but without sense: of a session that is not open, or another's.
+    pub(crate) rejected: u64,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ErrorStatus {
+    pub(crate) message: String,
+    pub(crate) ago_ms: u64,
+}
+
+// === impl SessionStatus ===
+
+impl SessionStatus {
+    pub(crate) fn new(snapshot: Snapshot, pid: i32) -> Self {
+        let avg_bitrate = snapshot.avg_bitrate();
+        let Snapshot { id, open, opened, at, phase, totals, counts, latest, representation, tags, .. } =
+            snapshot;
+        Self {
+            session: id.into(),
+            pid,
+            url: redact(&open.url),
+            proto: open.proto,
+            id: open.id,
+            phase,
+            age_ms: at.since(opened).0,
+            avg_bitrate,
+            totals,
+            counts,
+            position_ms: latest.position,
+            duration_ms: latest.duration,
+            buffer_ms: latest.buffer,
+            fps_milli: latest.fps.map(milli),
+            representation,
+            tags,
+            errors: snapshot.errors,
+            error: snapshot.error,
+            closed: snapshot.closed,
+        }
+    }
+}
+
+/// Frame rates are finite and not negative: the session takes no others.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn milli(fps: f64) -> u64 {
+    (fps * 1000.0).round() as u64
+}
+
+// === impl InterfaceStatus ===
+
+impl From<Network> for InterfaceStatus {
+    fn from(network: Network) -> Self {
+        let text = |ip: Option<std::net::Ipv4Addr>| ip.map_or_else(String::new, |ip| ip.to_string());
+        let Network { name, speed, duplex, ip, netmask, gateway, stat } = network;
+        Self {
+            name,
+            speed,
+            duplex,
+            ip: text(ip),
+            netmask: text(netmask),
+            gateway: text(gateway),
+            received_bytes: stat.received_bytes,
+            received_total_packets: stat.received_total_packets,
+            received_multicast_packets: stat.received_multicast_packets,
+            received_error_packets: stat.received_error_packets,
+            received_discard_packets: stat.received_discard_packets,
+            sent_bytes: stat.sent_bytes,
+            sent_total_packets: stat.sent_total_packets,
+            sent_error_packets: stat.sent_error_packets,
+        }
+    }
+}
+
+// === impl DeliveryStatus ===
+
+impl DeliveryStatus {
+    /// Counts one answer.
+    pub(crate) const fn count(&mut self, status: u16) {
+        let class = match status {
+            200..=299 => &mut self.status_2xx,
+            300..=399 => &mut self.status_3xx,
+            400..=499 => &mut self.status_4xx,
+            500..=599 => &mut self.status_5xx,
+            _ => &mut self.status_other,
+        };
+        *class = class.saturating_add(1);
+    }
+}
+
+// === impl ErrorStatus ===
+
+impl ErrorStatus {
+    pub(crate) fn new(message: &str, ago: Millis) -> Self {
+        Self { message: message.to_owned(), ago_ms: ago.0 }
+    }
+}
