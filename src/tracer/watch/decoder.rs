@@ -9,7 +9,7 @@ use stbeacon_core::player::Frames;
 
 use super::Medium;
 use super::flight::Flight;
-use super::slots::Slots;
+use super::slots::{Rule, Slots};
 use crate::guard::guard;
 use crate::tally::Tally;
 
@@ -126,7 +126,10 @@ impl Decoder {
     fn install_src(self: &Arc<Self>, pad: &gst::Pad) {
         let decoder = Arc::clone(self);
         // Taken by this pad's streaming thread alone, and so never waited for.
-        let slots = Mutex::new(Slots::new(self.medium == Medium::Video));
+        let slots = Mutex::new(Slots::new(match self.medium {
+            Medium::Video => Rule::Picture,
+            Medium::Audio => Rule::Sound,
+        }));
         let mask = gst::PadProbeType::BUFFER
             | gst::PadProbeType::BUFFER_LIST
             | gst::PadProbeType::EVENT_DOWNSTREAM
@@ -173,6 +176,10 @@ impl Decoder {
         let empty = slots.frame(pts, duration);
         if empty > 0 {
             self.empty.fetch_add(empty, Ordering::Relaxed);
+        }
+        if self.medium == Medium::Audio && self.flight.came() == 0 {
+            // Sound often starts with headers and with a frame that only primes the decoder.
+            self.flight.excuse_all_but_one();
         }
         self.flight.emerge(pts);
     }

@@ -1,10 +1,12 @@
 //! The few elements that matter, and the probes on their pads.
 
+mod coverage;
 mod decoder;
 mod flight;
 mod input;
 mod sink;
 mod slots;
+mod upstream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,8 +120,9 @@ impl Kind {
             };
             return Some(Self::Decoder(Arc::new(Decoder::new(medium))));
         }
-        if has("Demuxer") || factory.name() == "tsparse" {
-            return Some(Self::Input(Arc::new(Input::new(has("Demuxer"), has("Adaptive")))));
+        // What enters an adaptive demuxer are playlists; the stream enters the demuxers behind it.
+        if (has("Demuxer") && !has("Adaptive")) || factory.name() == "tsparse" {
+            return Some(Self::Input(Arc::new(Input::new(has("Demuxer")))));
         }
         None
     }

@@ -24,6 +24,8 @@ pub(crate) struct Sink {
     content: AtomicU8,
     /// Buffers that reached it.
     reached: AtomicU64,
+    /// Bytes that reached it while it was given compressed data.
+    fed: AtomicU64,
     /// Presentation time in ns of the newest.
     newest: AtomicU64,
     /// Monotonic time in ms at which it came.
@@ -55,6 +57,7 @@ impl Default for Sink {
         Self {
             content: AtomicU8::new(0),
             reached: AtomicU64::new(0),
+            fed: AtomicU64::new(0),
             newest: AtomicU64::new(NONE),
             seen: AtomicU64::new(0),
             armed: AtomicBool::new(true),
@@ -99,13 +102,11 @@ impl Sink {
     /// Trap: on some vendors' sinks `stats` is a bare pointer, and reading it as a structure crashes. The
     /// property's declared type decides. GStreamer before 1.18 has no `stats`; QoS messages stand in.
     pub(super) fn read_stats(&self, element: &gst::Element) {
-        let Some(spec) = element.find_property("stats") else { return };
-        let readable = spec.flags().contains(glib::ParamFlags::READABLE);
-        if !readable || spec.value_type() != gst::Structure::static_type() {
-            return;
-        }
-        let Ok(Some(stats)) = element.property_value("stats").get::<Option<gst::Structure>>() else { return };
-        if let (Ok(rendered), Ok(dropped)) = (stats.get::<u64>("rendered"), stats.get::<u64>("dropped")) {
+        let read = structure_stats(element).or_else(|| {
+            // Hardware sinks without that property often have these two.
+            Some((number(element, "frames-rendered")?, number(element, "frames-dropped")?))
+        });
+        if let Some((rendered, dropped)) = read {
             let mut stats = self.stats();
             stats.known = true;
             stats.rendered.update(rendered);
@@ -157,9 +158,10 @@ impl Sink {
             // The decoder is inside: what was shown or came too late had been decoded.
             frames.decoded = rendered + dropped;
         }
+        let fed = self.fed.load(Ordering::Relaxed);
         match content {
-            1 | 2 => Tally { video: frames, rendered, ..Tally::default() },
-            3 | 4 => Tally { audio: frames, ..Tally::default() },
+            1 | 2 => Tally { video: frames, rendered, fed, ..Tally::default() },
+            3 | 4 => Tally { audio: frames, fed, ..Tally::default() },
             _ => Tally::default(),
         }
     }
@@ -170,6 +172,9 @@ impl Sink {
 
     fn reach(&self, buffer: &gst::BufferRef) {
         self.reached.fetch_add(1, Ordering::Relaxed);
+        if matches!(self.content.load(Ordering::Relaxed), 2 | 4) {
+            self.fed.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+        }
         if let Some(pts) = buffer.pts() {
             self.newest.store(pts.nseconds(), Ordering::Relaxed);
         }
@@ -215,6 +220,30 @@ impl Sink {
         };
         self.content.store(content, Ordering::Relaxed);
     }
+}
+
+/// Rendered and dropped from a GstBaseSink's `stats`.
+fn structure_stats(element: &gst::Element) -> Option<(u64, u64)> {
+    let spec = readable(element, "stats")?;
+    if spec.value_type() != gst::Structure::static_type() {
+        return None;
+    }
+    let stats = element.property_value("stats").get::<Option<gst::Structure>>().ok()??;
+    Some((stats.get("rendered").ok()?, stats.get("dropped").ok()?))
+}
+
+/// A property that is a whole number of whatever size.
+fn number(element: &gst::Element, name: &str) -> Option<u64> {
+    readable(element, name)?;
+    let value = element.property_value(name);
+    let small = || value.get::<u32>().ok().map(u64::from);
+    let signed = || value.get::<i32>().ok().and_then(|n| u64::try_from(n).ok());
+    let long = || value.get::<i64>().ok().and_then(|n| u64::try_from(n).ok());
+    value.get::<u64>().ok().or_else(small).or_else(signed).or_else(long)
+}
+
+fn readable(element: &gst::Element, name: &str) -> Option<glib::ParamSpec> {
+    element.find_property(name).filter(|spec| spec.flags().contains(glib::ParamFlags::READABLE))
 }
 
 // === impl Total ===
