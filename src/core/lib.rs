@@ -10,4 +10,5 @@ pub mod provisioning;
 pub mod session;
 pub mod stb;
 pub mod time;
+pub mod ts;
 pub mod uplink;
