@@ -71,8 +71,8 @@ impl Artifacts {
     /// # Errors
     /// If it is not built.
     pub fn panicking_tracer(&self) -> Result<PathBuf, Error> {
-        let path = self.target.join("test-panic/debug/libgststbeacon.so");
-        built(path, "cargo build -p gst-plugin-stbeacon --features test-panic --target-dir target/test-panic")
+        let path = self.profile.join("test-panic/libgststbeacon.so");
+        built(path, "cargo build -p gst-plugin-stbeacon --features test-panic, and a copy of what that makes")
     }
 
     /// A directory that holds the test elements, and nothing else that GStreamer would load.
@@ -89,7 +89,7 @@ impl Artifacts {
     /// # Errors
     /// If it cannot be made.
     pub fn tracer_dir(&self, tracer: &Path) -> Result<PathBuf, Error> {
-        let name = if tracer.starts_with(&self.profile) { "tracer" } else { "other-tracer" };
+        let name = if tracer.parent() == Some(&*self.profile) { "tracer" } else { "other-tracer" };
         self.plugin_dir(name, tracer)
     }
 

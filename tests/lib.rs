@@ -6,6 +6,7 @@
 //! | [`Receiver`] | the operator's server that takes the reports, and refuses what it should |
 //! | [`Daemon`] | `stbeacon run` with a provisioning file, a socket and a state directory of its own |
 //! | [`Player`] | any program that plays, with the tracer loaded by either [`Way`] |
+//! | [`Stb`] | a daemon and its receiver together: a box in small |
 //! | [`PlayerSocket`] | the daemon's end of the player protocol, to see the tracer's messages themselves |
 //! | [`clips`] | streams with a known number of frames, made on demand and kept |
 //! | [`ts`] | cutting packets out of a transport stream, and counting what is in it |
@@ -28,6 +29,7 @@ mod player_socket;
 mod process;
 mod receiver;
 pub mod report;
+mod stb;
 pub mod ts;
 pub mod wait;
 
@@ -41,3 +43,4 @@ pub use player_socket::{Heard, PlayerSocket};
 pub use process::{Finished, Process};
 pub use receiver::{Answer, Post, Receiver};
 pub use report::{Media, Network, Report};
+pub use stb::{Run, Stb};

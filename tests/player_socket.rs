@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 use crate::{Error, wait};
 
+/// What a connection of our own says.
+const MARK: &[u8] = b"mark";
+
 /// How often the threads look whether the socket was dropped.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -52,6 +55,8 @@ struct Inner {
     heard: Vec<Heard>,
     opened: usize,
     ended: usize,
+    /// Connections of our own, see [`PlayerSocket::finish`]; not in the two above.
+    marks: usize,
     bad: Vec<String>,
 }
 
@@ -145,9 +150,17 @@ impl PlayerSocket {
     /// # Errors
     /// After `limit`, or if a datagram was no message of the protocol.
     pub fn finish(&self, limit: Duration) -> Result<Vec<(SessionId, Session)>, Error> {
+        // Connections are accepted in the order in which they are made: once ours is through, so are all of the
+        // player's, also those that it made and left at its very end.
+        let marks = self.lock().marks;
+        let fail = |e| Error::io(format!("cannot connect to {}", self.path.display()), e);
+        let mark = Socket::new(Domain::UNIX, Type::SEQPACKET, None).map_err(fail)?;
+        mark.connect(&SockAddr::unix(&self.path).map_err(fail)?).map_err(fail)?;
+        mark.send(MARK).map_err(fail)?;
+        drop(mark);
         wait::until("the player's connection to end", limit, || {
-            let (opened, ended) = self.connections();
-            (opened > 0 && opened == ended).then_some(())
+            let inner = self.lock();
+            (inner.marks > marks && inner.opened > 0 && inner.opened == inner.ended).then_some(())
         })
         .map_err(|e| e.with_log("heard", &self.log()))?;
         if let Some(bad) = self.lock().bad.first() {
@@ -235,8 +248,14 @@ fn accept(socket: &Socket, shared: &Arc<Shared>) {
         };
         let shared = Arc::clone(shared);
         readers.push(thread::spawn(move || {
-            read(&peer, number, &shared);
-            shared.lock().ended += 1;
+            let is_mark = read(&peer, number, &shared);
+            let mut inner = shared.lock();
+            if is_mark {
+                inner.opened -= 1;
+                inner.marks += 1;
+            } else {
+                inner.ended += 1;
+            }
         }));
     }
     for reader in readers {
@@ -244,18 +263,22 @@ fn accept(socket: &Socket, shared: &Arc<Shared>) {
     }
 }
 
-fn read(mut peer: &Socket, connection: usize, shared: &Shared) {
+/// Reads a connection to its end. True if it was one of our own.
+fn read(mut peer: &Socket, connection: usize, shared: &Shared) -> bool {
     let _ = peer.set_read_timeout(Some(LOOK));
     // One byte more than is allowed, so that a datagram that is too long is seen to be.
     let mut datagram = [0; MAX_DATAGRAM + 1];
     while !shared.stopped() {
         let length = match peer.read(&mut datagram) {
-            Ok(0) => return,
+            Ok(0) => return false,
             Ok(length) => length,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => continue,
-            Err(_) => return,
+            Err(_) => return false,
         };
         let bytes = datagram.get(..length).unwrap_or_default();
+        if bytes == MARK {
+            return true;
+        }
         let raw = String::from_utf8_lossy(bytes).into_owned();
         match Message::decode(bytes) {
             Ok(message) => {
@@ -264,4 +287,5 @@ fn read(mut peer: &Socket, connection: usize, shared: &Shared) {
             Err(error) => shared.lock().bad.push(format!("{error}: {raw}")),
         }
     }
+    false
 }

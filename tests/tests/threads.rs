@@ -1,0 +1,147 @@
+//! Many pipelines in one process, started and stopped: no deadlock, no leak, every session closed once.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use rstest::rstest;
+use stbeacon_tests::clips::{Audio, Recipe, Video};
+use stbeacon_tests::{Artifacts, Error, Player, PlayerSocket, Way, skipped};
+
+const PIPELINES: usize = 8;
+
+/// Starts and stops pipelines on as many threads; prints how much memory it has at a fifth of the way and at the
+/// end. Half of the rounds end with the stream, half are cut off.
+const PROGRAM: &str = r#"
+import sys, threading, gi
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+pipelines, rounds = int(sys.argv[1]), int(sys.argv[2])
+def memory():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+barrier = threading.Barrier(pipelines)
+def work(number):
+    pipeline = Gst.parse_launch("videotestsrc num-buffers=3 ! video/x-raw,width=16,height=16 ! stbfaultenc "
+        "! stbfaultdec truth-file=/dev/null ! fakesink async=%s" % ("false" if number % 2 else "true"))
+    bus = pipeline.get_bus()
+    for turn in range(rounds):
+        pipeline.set_state(Gst.State.PLAYING)
+        if turn % 2:
+            message = bus.timed_pop_filtered(10 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+            if not message or message.type != Gst.MessageType.EOS:
+                sys.exit("pipeline %d, turn %d: %s" % (number, turn, message))
+        pipeline.set_state(Gst.State.NULL)
+        if turn == rounds // 5:
+            if barrier.wait() == 0:
+                print("memory", memory(), flush=True)
+            barrier.wait()
+threads = [threading.Thread(target=work, args=[number]) for number in range(pipelines)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print("memory", memory(), flush=True)
+del threads, work
+import gc; gc.collect()
+Gst.deinit()
+"#;
+
+#[rstest]
+fn every_session_is_closed_exactly_once(#[values(Way::Tracers, Way::Preload)] way: Way) -> Result<(), Error> {
+    const ROUNDS: usize = 500;
+    let socket = PlayerSocket::listen()?;
+    let player = Player::new(way)?.socket(socket.path());
+    let args = [PIPELINES.to_string(), ROUNDS.to_string()];
+    let finished =
+        player.python(PROGRAM, args.iter().map(String::as_str))?.wait(Duration::from_secs(180))?.success()?;
+
+    let sessions = socket.finish(Duration::from_secs(20))?;
+    let mut wrong = BTreeMap::new();
+    for (_, session) in &sessions {
+        if (session.opens, session.closes.len()) != (1, 1) {
+            *wrong.entry((session.opens, session.closes.len())).or_insert(0) += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "(opens, closes) of sessions that are not (1, 1), and how many: {wrong:?}");
+    assert_eq!(sessions.len(), PIPELINES * ROUNDS, "every start is a session");
+
+    let memory: Vec<u64> = finished
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("memory "))
+        .filter_map(|kib| kib.parse().ok())
+        .collect();
+    let [warm, end] = memory[..] else { panic!("two figures, not {memory:?}") };
+    // 3200 sessions later: 1 KiB for each would be 3 MiB.
+    assert!(end < warm + 2048, "memory grew from {warm} KiB to {end} KiB");
+    Ok(())
+}
+
+/// GStreamer's own leak tracer sees no object more with ours loaded than without.
+#[test]
+fn no_object_outlives_its_pipeline() -> Result<(), Error> {
+    let alive = |way: Way| -> Result<Vec<String>, Error> {
+        let player = Player::new(way)?
+            .socket("/nowhere/player.sock".as_ref())
+            .env("GST_TRACERS", "leaks")
+            .env("GST_DEBUG", "GST_TRACER:7");
+        let finished = player.python(PROGRAM, ["2", "20"])?.wait(Duration::from_secs(60))?.success()?;
+        let told = finished.stderr.lines().filter(|line| line.contains("object-alive"));
+        let types = told.filter_map(|line| line.split("type-name=(string)").nth(1)?.split(',').next());
+        Ok(types.map(str::to_owned).collect())
+    };
+    let unwatched = alive(Way::Unwatched)?;
+    for way in [Way::Tracers, Way::Preload] {
+        assert_eq!(alive(way)?, unwatched, "{way:?}");
+    }
+    Ok(())
+}
+
+/// Memory errors and lost memory with the tracer's code in the stack.
+#[rstest]
+fn valgrind_finds_nothing_of_ours(#[values(Way::Tracers, Way::Preload)] way: Way) -> Result<(), Error> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        skipped("the valgrind leg", "valgrind is not installed");
+        return Ok(());
+    }
+    let clip = Recipe::ts(Video::H264, Audio::Aac, 25).make()?;
+    let socket = PlayerSocket::listen()?;
+    let options =
+        ["--leak-check=full", "--show-leak-kinds=definite", "--num-callers=40", "--trace-children=no"];
+    let pipeline = format!(
+        "gst-launch-1.0 -q filesrc location={} ! tsdemux name=d d. ! queue ! h264parse ! avdec_h264 ! fakesink \
+         d. ! queue ! aacparse ! avdec_aac ! fakesink",
+        clip.path.display()
+    );
+    let finished = Player::new(way)?
+        .socket(socket.path())
+        // Scanning plug-ins is not what is looked at here.
+        .env("GST_REGISTRY_FORK", "no")
+        .start("valgrind", options.into_iter().chain(pipeline.split_whitespace()))?
+        .wait(Duration::from_secs(240))?
+        .success()?;
+    socket.only_session(Duration::from_secs(20))?;
+    let tracer = Artifacts::find()?.tracer()?;
+    let ours = tracer.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let blocks = finished.stderr.split("==\n");
+    let mut mentioned: Vec<String> = Vec::new();
+    let mut block = String::new();
+    for line in blocks.flat_map(str::lines) {
+        let text = line.trim_start_matches(|c: char| c == '=' || c.is_ascii_digit()).trim();
+        if text.is_empty() || !text.starts_with("at ") && !text.starts_with("by ") {
+            if block.contains(&ours) {
+                mentioned.push(std::mem::take(&mut block));
+            }
+            block.clear();
+        }
+        block.push_str(text);
+        block.push('\n');
+    }
+    let gststbeacon = |block: &&String| !block.contains("still reachable");
+    let found: Vec<_> = mentioned.iter().filter(gststbeacon).collect();
+    assert!(found.is_empty(), "valgrind found: {found:#?}");
+    assert!(
+        finished.stderr.contains("LEAK SUMMARY") || finished.stderr.contains("All heap blocks were freed")
+    );
+    Ok(())
+}
