@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use stbeacon_core::player::{CloseReason, Counters, Hello, Open, PlayerState, SessionEvent};
+use stbeacon_core::player::{
+    Buffering, COUNTERS_PERIOD, CloseReason, Counters, Hello, Open, PlayerState, SessionEvent, SessionId,
+};
 use stbeacon_core::time::Millis;
 
 use crate::link::Link;
@@ -91,9 +93,72 @@ impl Hub {
     /// What the probes saw since the last time, in the order in which it happened.
     pub(crate) fn harvest(&mut self, now: Millis, key: usize, serial: u64) {
         let Some(run) = self.runs.get_mut(&key).filter(|run| run.serial == serial) else { return };
-        let events = run.harvest();
+        let events = run.harvest(now);
         for (at, event) in events {
             self.tell(now, at, key, event);
+        }
+    }
+
+    /// The buffer's level as the application hears it, told when it changes.
+    pub(crate) fn buffering(&mut self, now: Millis, key: usize, percent: u8) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        let before = std::mem::replace(&mut run.wait.percent, percent);
+        if percent == 100 {
+            run.wait.played = now;
+        }
+        // Through several bins the same level comes several times.
+        if before != percent {
+            // From here on it is the buffer that says when it is over.
+            run.wait.stalled = false;
+            self.tell(now, now, key, SessionEvent::Buffering(Buffering { percent }));
+        }
+    }
+
+    /// The application paused it.
+    pub(crate) fn pause(&mut self, now: Millis, key: usize) {
+        let Some(run) = self.runs.get_mut(&key) else { return };
+        // Many players pause by themselves until the buffer is full. Should it stay paused then, it was the
+        // user after all; the ticker sees to that.
+        run.wait.paused = run.wait.percent < 100;
+        if !run.wait.paused {
+            self.state(now, key, PlayerState::Paused);
+        }
+    }
+
+    /// It plays.
+    pub(crate) fn play(&mut self, now: Millis, key: usize) {
+        if let Some(run) = self.runs.get_mut(&key) {
+            run.wait.paused = false;
+            run.wait.played = now;
+        }
+        self.state(now, key, PlayerState::Playing);
+    }
+
+    /// What time alone brings: a stall, a pause that was no waiting.
+    pub(crate) fn pass(&mut self, now: Millis, key: usize, serial: u64) {
+        let Some(run) = self.runs.get_mut(&key).filter(|run| run.serial == serial) else { return };
+        if let Some(since) = run.stall(now) {
+            self.tell(now, since, key, SessionEvent::Buffering(Buffering { percent: 0 }));
+        } else if run.wait.paused && run.wait.percent == 100 && now.since(run.wait.played) > COUNTERS_PERIOD {
+            run.wait.paused = false;
+            self.state(now, key, PlayerState::Paused);
+        }
+    }
+
+    /// Another stream has taken this one's place without a stop between; its own totals start from zero.
+    pub(crate) fn replace(&mut self, now: Millis, key: usize, at: Millis, id: SessionId, url: String) {
+        let Some(run) = self.runs.get(&key) else { return };
+        let (state, serial) = (run.state, run.serial);
+        self.count(now, key, serial);
+        let Some(run) = self.runs.remove(&key) else { return };
+        if !run.ended {
+            self.teller.tell(now, at, &run.id, SessionEvent::Close(CloseReason::Replaced));
+        }
+        let next = run.succeed(id, url.clone());
+        self.teller.tell(now, at, &next.id, SessionEvent::Open(Open { url, ..Open::default() }));
+        self.runs.insert(key, next);
+        if let Some(state) = state {
+            self.state(now, key, state);
         }
     }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
-use stbeacon_core::player::{CloseReason, Open, PlayerError, PlayerState, SessionEvent};
+use stbeacon_core::player::{Bitrate, CloseReason, Open, PlayerError, Seek, SeekPhase, SessionEvent, Tags};
 use stbeacon_core::time::Millis;
 
 use crate::clock;
 use crate::ffi::error_code::error_code;
 use crate::guard::guard;
 use crate::process::{self, Process};
-use crate::run::Run;
-use crate::watch::{Kind, Watch};
+use crate::run::{Run, SeekUnderWay};
+use crate::watch::{Kind, Watch, number_of};
 
 /// An element has entered a bin anywhere in the process.
 pub(crate) fn element_added(bin: &gst::Bin, element: &gst::Element) {
@@ -46,7 +46,7 @@ pub(crate) fn before_change(pipeline: &gst::Pipeline, change: gst::StateChange) 
                 return;
             }
             let process = process::current();
-            sample(process, pipeline, |hub, now, key| hub.state(now, key, PlayerState::Paused));
+            sample(process, pipeline, super::hub::Hub::pause);
         }
         gst::StateChange::PausedToReady | gst::StateChange::ReadyToNull => {
             let process = process::current();
@@ -68,7 +68,7 @@ pub(crate) fn after_change(pipeline: &gst::Pipeline, change: gst::StateChange, p
             let mut hub = process.hub();
             if let Some(serial) = hub.run(key).map(|run| run.serial) {
                 hub.harvest(now, key, serial);
-                hub.state(now, key, PlayerState::Playing);
+                hub.play(now, key);
             }
         }
         process.ticker.wake(process);
@@ -83,18 +83,32 @@ pub(crate) fn message(pipeline: &gst::Pipeline, message: &gst::Message) {
             sample(process, pipeline, super::hub::Hub::end);
         }
         gst::MessageView::Error(error) => {
-            let cause = error.error();
-            let error = PlayerError {
-                code: format!("{}:{}", cause.domain().as_str(), error_code(&cause)),
-                message: cause.message().to_owned(),
-                fatal: true,
-            };
+            let source = message.src().map(|source| source.path_string()).unwrap_or_default();
+            fail(pipeline, &source, &error.error());
+        }
+        gst::MessageView::Buffering(buffering) => {
+            let percent = u8::try_from(buffering.percent().clamp(0, 100)).unwrap_or(100);
             let now = clock::boottime();
-            let mut hub = process::current().hub();
-            let key = key(pipeline);
-            if let Some(run) = hub.run(key) {
-                run.failed = true;
-                hub.tell(now, now, key, SessionEvent::Error(error));
+            process::current().hub().buffering(now, key(pipeline), percent);
+        }
+        gst::MessageView::Tag(tag) => tags(pipeline, &tag.tags()),
+        gst::MessageView::Element(element) => {
+            if let Some(statistics) = element.structure() {
+                adapt(pipeline, statistics);
+            }
+        }
+        gst::MessageView::StreamStart(_) if message.src().is_some_and(|source| source == pipeline) => {
+            let process = process::current();
+            let now = clock::boottime();
+            let mut hub = process.hub();
+            if let Some(run) = hub.run(key(pipeline)) {
+                // Trap: this may be called with a lock of playbin's held, which asking for the URL would take.
+                // The ticker asks.
+                if std::mem::replace(&mut run.streams, true) {
+                    run.restarted = Some(now);
+                    drop(hub);
+                    process.ticker.wake(process);
+                }
             }
         }
         gst::MessageView::Qos(qos) => {
@@ -123,6 +137,45 @@ pub(crate) fn message(pipeline: &gst::Pipeline, message: &gst::Message) {
     }
 }
 
+/// A seek passes a sink on its way upstream. Each sink of the pipeline sees it.
+pub(crate) fn seek(pad: &gst::Pad, seek: &gst::event::Seek) {
+    let Some(pipeline) = toplevel(pad.upcast_ref()) else { return };
+    let process = process::current();
+    let (now, key, seqnum) = (clock::boottime(), key(&pipeline), number_of(seek.seqnum()));
+    let mut hub = process.hub();
+    let Some(run) = hub.run(key) else { return };
+    if run.wait.seek.is_some_and(|known| known.seqnum == seqnum) || run.said.is_known_seek(seqnum) {
+        return;
+    }
+    let (ended, serial, from) = (run.ended, run.serial, run.position());
+    if ended {
+        // Played again from somewhere after its end: that is another session.
+        let Some(id) = process.next_session() else { return };
+        let url = run.url.clone();
+        hub.replace(now, key, now, id, url);
+    } else {
+        hub.harvest(now, key, serial);
+    }
+    let (rate, _, start_type, start, stop_type, stop) = seek.get();
+    let target = match rate {
+        rate if rate >= 0.0 => (start_type == gst::SeekType::Set).then_some(start),
+        _ => (stop_type == gst::SeekType::Set).then_some(stop),
+    };
+    let to = target.and_then(|target| match target {
+        gst::GenericFormattedValue::Time(time) => time.map(gst::ClockTime::mseconds),
+        _ => None,
+    });
+    let told = Seek { phase: SeekPhase::Start, from, to, rate };
+    let Some(run) = hub.run(key) else { return };
+    run.said.remember_seek(seqnum);
+    let before = run.wait.seek.replace(SeekUnderWay { seqnum, at: now, told });
+    if let Some(before) = before {
+        // The one before never got as far as a frame.
+        hub.tell(now, now, key, SessionEvent::Seek(Seek { phase: SeekPhase::End, ..before.told }));
+    }
+    hub.tell(now, now, key, SessionEvent::Seek(told));
+}
+
 /// Counters of everything that plays.
 pub(crate) fn tick(process: &'static Process) {
     let runs: Vec<_> = {
@@ -141,7 +194,10 @@ pub(crate) fn tick(process: &'static Process) {
             && process.hub().run(key).is_some_and(|run| run.serial == serial && run.ask_duration.is_due());
         let duration = if ask {
             // Held for the length of one query; the application may let go of it meanwhile.
-            pipeline.upgrade().and_then(|p| p.query_duration::<gst::ClockTime>()).map(|d| d.mseconds())
+            pipeline
+                .upgrade()
+                .and_then(|p| p.query_duration::<gst::ClockTime>())
+                .map(gst::ClockTime::mseconds)
         } else {
             duration
         };
@@ -151,7 +207,34 @@ pub(crate) fn tick(process: &'static Process) {
             run.duration = duration;
         }
         hub.harvest(now, key, serial);
+        hub.pass(now, key, serial);
         hub.count(now, key, serial);
+    }
+}
+
+/// Looks which stream plays now, where one may have taken another's place.
+pub(crate) fn check_streams(process: &'static Process) {
+    let restarted: Vec<_> = {
+        let mut hub = process.hub();
+        let keys: Vec<_> = hub.runs().map(|(key, _)| key).collect();
+        keys.into_iter()
+            .filter_map(|key| {
+                let run = hub.run(key)?;
+                Some((key, run.restarted.take()?, run.serial, run.url.clone(), run.pipeline.clone()))
+            })
+            .collect()
+    };
+    for (key, at, serial, old, pipeline) in restarted {
+        let Some(url) = pipeline.upgrade().and_then(|p| url(&p, ["current-uri", "uri"])) else { continue };
+        if url == old {
+            continue;
+        }
+        let Some(id) = process.next_session() else { continue };
+        let now = clock::boottime();
+        let mut hub = process.hub();
+        if hub.run(key).is_some_and(|run| run.serial == serial) {
+            hub.replace(now, key, at, id, url);
+        }
     }
 }
 
@@ -159,9 +242,10 @@ fn open(pipeline: &gst::Pipeline) {
     let process = process::current();
     let Some(id) = process.next_session() else { return };
     let watches = watch_all(process, pipeline.upcast_ref());
-    let open = Open { url: url(pipeline).unwrap_or_default(), ..Open::default() };
+    let url = url(pipeline, ["uri", "current-uri"]).unwrap_or_default();
+    let open = Open { url: url.clone(), ..Open::default() };
     let key = key(pipeline);
-    let run = Run::new(id, pipeline.downgrade(), watches);
+    let run = Run::new(id, pipeline.downgrade(), url, watches);
     let serial = run.serial;
     pipeline.add_weak_ref_notify(move || guard((), || gone(key, serial)));
     let now = clock::boottime();
@@ -239,14 +323,77 @@ fn toplevel(object: &gst::Object) -> Option<gst::Pipeline> {
     top.downcast().ok()
 }
 
-/// What is played: the pipeline's own `uri`, or its source's. Players that feed an appsrc have none.
-fn url(pipeline: &gst::Pipeline) -> Option<String> {
-    if let Some(uri) = uri_property(pipeline.upcast_ref()) {
+/// An error has reached the application.
+fn fail(pipeline: &gst::Pipeline, source: &str, cause: &glib::Error) {
+    let code = format!("{}:{}", cause.domain().as_str(), error_code(cause));
+    let now = clock::boottime();
+    let key = key(pipeline);
+    let mut hub = process::current().hub();
+    let Some(run) = hub.run(key) else { return };
+    run.failed = true;
+    if run.said.is_new_error(source, &code) {
+        let error = PlayerError { code, message: cause.message().to_owned(), fatal: true };
+        hub.tell(now, now, key, SessionEvent::Error(error));
+    }
+}
+
+fn tags(pipeline: &gst::Pipeline, list: &gst::TagList) {
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    let news = Tags {
+        title: text(list.get::<gst::tags::Title>().as_ref().map(|tag| tag.get())),
+        video_codec: text(list.get::<gst::tags::VideoCodec>().as_ref().map(|tag| tag.get())),
+        audio_codec: text(list.get::<gst::tags::AudioCodec>().as_ref().map(|tag| tag.get())),
+        container: text(list.get::<gst::tags::ContainerFormat>().as_ref().map(|tag| tag.get())),
+    };
+    // `bitrate` is measured by parsers and changes all the time; only what the stream says of itself counts.
+    let nominal = list.get::<gst::tags::NominalBitrate>().map(|tag| u64::from(tag.get()));
+    let nominal = nominal.filter(|_| news.video_codec.is_some());
+    let now = clock::boottime();
+    let key = key(pipeline);
+    let mut hub = process::current().hub();
+    let Some(run) = hub.run(key) else { return };
+    let tags = run.said.new_tags(news).map(SessionEvent::Tags);
+    let bitrate = nominal
+        .and_then(|bitrate| run.said.new_bitrate(Bitrate { bitrate, ..Bitrate::default() }, false))
+        .map(SessionEvent::Bitrate);
+    for event in [tags, bitrate].into_iter().flatten() {
+        hub.tell(now, now, key, event);
+    }
+}
+
+/// An adaptive demuxer says which rendition it has chosen. Some versions say it as int, some as uint.
+fn adapt(pipeline: &gst::Pipeline, statistics: &gst::StructureRef) {
+    if statistics.name() != "adaptive-streaming-statistics" {
+        return;
+    }
+    let number = |field: &str| {
+        let value = statistics.value(field).ok()?;
+        let unsigned = value.get::<u32>().ok().map(u64::from);
+        let signed = || value.get::<i32>().ok().and_then(|n| u64::try_from(n).ok());
+        let long = || value.get::<i64>().ok().and_then(|n| u64::try_from(n).ok());
+        unsigned.or_else(|| value.get::<u64>().ok()).or_else(signed).or_else(long)
+    };
+    let small = |field: &str| number(field).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let Some(bitrate) = number("bitrate").or_else(|| number("nominal-bitrate")) else { return };
+    let bitrate = Bitrate { bitrate, width: small("width"), height: small("height") };
+    let now = clock::boottime();
+    let key = key(pipeline);
+    let mut hub = process::current().hub();
+    let Some(run) = hub.run(key) else { return };
+    if let Some(bitrate) = run.said.new_bitrate(bitrate, true) {
+        hub.tell(now, now, key, SessionEvent::Bitrate(bitrate));
+    }
+}
+
+/// What is played: the pipeline's own `uri`, or its source's. Players that feed an appsrc have none. During
+/// gapless play `uri` is already the next stream and `current-uri` the one that is heard.
+fn url(pipeline: &gst::Pipeline, names: [&str; 2]) -> Option<String> {
+    if let Some(uri) = uri_property(pipeline.upcast_ref(), names) {
         return Some(uri);
     }
     let elements = elements(pipeline.upcast_ref());
-    let bins = elements.iter().filter(|element| element.is::<gst::Bin>());
-    bins.into_iter().find_map(uri_property).or_else(|| {
+    let mut bins = elements.iter().filter(|element| element.is::<gst::Bin>());
+    bins.find_map(|bin| uri_property(bin, names)).or_else(|| {
         elements.iter().find_map(|element| {
             let handler = element.dynamic_cast_ref::<gst::URIHandler>()?;
             (handler.uri_type() == gst::URIType::Src).then(|| handler.uri())?.map(String::from)
@@ -254,8 +401,8 @@ fn url(pipeline: &gst::Pipeline) -> Option<String> {
     })
 }
 
-fn uri_property(element: &gst::Element) -> Option<String> {
-    ["uri", "current-uri"].into_iter().find_map(|name| {
+fn uri_property(element: &gst::Element, names: [&str; 2]) -> Option<String> {
+    names.into_iter().find_map(|name| {
         let spec = element.find_property(name)?;
         let readable = spec.flags().contains(glib::ParamFlags::READABLE);
         if !readable || spec.value_type() != String::static_type() {

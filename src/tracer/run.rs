@@ -5,12 +5,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gstreamer as gst;
 use gstreamer::glib;
-use stbeacon_core::player::{Counters, PlayerState, SessionEvent, SessionId};
+use stbeacon_core::player::{
+    Bitrate, Buffering, Counters, PlayerState, Seek, SeekPhase, SessionEvent, SessionId, Tags,
+};
 use stbeacon_core::time::Millis;
 
 use crate::clock;
 use crate::tally::Tally;
 use crate::watch::{Kind, Medium, Watch};
+
+/// A stall is at least this long without a frame, and this many frames long.
+const SHORTEST_STALL: Millis = Millis(400);
+const STALL_FRAMES: u64 = 5;
+
+/// A stall where nobody knows how long a frame is.
+const UNTIMED_STALL: Millis = Millis(3_000);
+
+/// A seek that has flushed nothing by then was refused.
+const SEEK_PATIENCE: Millis = Millis(2_000);
+
+/// How many errors are told apart.
+const MAX_ERRORS: usize = 32;
 
 /// A session's side of the tracer.
 #[derive(Debug)]
@@ -25,6 +40,16 @@ pub(crate) struct Run {
     pub(crate) ended: bool,
     /// An error reached the application.
     pub(crate) failed: bool,
+    /// What it plays.
+    pub(crate) url: String,
+    /// Another stream may have taken its place at this time: its URL is to be asked for.
+    pub(crate) restarted: Option<Millis>,
+    /// Whether a stream has begun.
+    pub(crate) streams: bool,
+    /// What was told of tags, bit rate, errors.
+    pub(crate) said: Said,
+    /// Why it waits, if it does.
+    pub(crate) wait: Wait,
     /// Length of the stream in ms.
     pub(crate) duration: Option<u64>,
     /// Whether the length is to be asked for, and how many ticks until then.
@@ -46,6 +71,41 @@ struct Held {
     base: Tally,
 }
 
+/// Why the picture stands still, apart from the user's wish.
+#[derive(Debug, Clone)]
+pub(crate) struct Wait {
+    /// The player's buffer, in percent; below 100 it waits.
+    pub(crate) percent: u8,
+    /// A stall that no buffer announced was told.
+    pub(crate) stalled: bool,
+    /// A seek is under way.
+    pub(crate) seek: Option<SeekUnderWay>,
+    /// The application paused while it waited for data: it may mean to go on by itself.
+    pub(crate) paused: bool,
+    /// When the buffer was full again, or play began.
+    pub(crate) played: Millis,
+}
+
+/// A seek that was told to have started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeekUnderWay {
+    pub(crate) seqnum: u32,
+    pub(crate) at: Millis,
+    pub(crate) told: Seek,
+}
+
+/// What was told, so that it is told once.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    tags: Tags,
+    bitrate: Bitrate,
+    /// A demuxer that knows its renditions speaks; tags are no news then.
+    adaptive: bool,
+    errors: Vec<(String, String)>,
+    /// Numbers of the newest seeks: the sinks of one pipeline see a seek one after the other.
+    seeks: [u32; 4],
+}
+
 /// When to ask for the stream's length next: soon, then ever more rarely, since not every stream has one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AskDuration {
@@ -57,6 +117,7 @@ impl Run {
     pub(crate) fn new(
         id: SessionId,
         pipeline: glib::WeakRef<gst::Pipeline>,
+        url: String,
         watches: Vec<Arc<Watch>>,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -67,6 +128,11 @@ impl Run {
             state: None,
             ended: false,
             failed: false,
+            url,
+            restarted: None,
+            streams: false,
+            said: Said::default(),
+            wait: Wait::default(),
             duration: None,
             ask_duration: AskDuration::soon(),
             held: Vec::new(),
@@ -103,6 +169,16 @@ impl Run {
         self.held.push(Held { watch, base });
     }
 
+    /// Goes on as another session: the elements stay, what they have counted belongs to the one before.
+    pub(crate) fn succeed(mut self, id: SessionId, url: String) -> Self {
+        let watches = self.watches();
+        let pipeline = std::mem::take(&mut self.pipeline);
+        let mut next = Self::new(id, pipeline, url, watches);
+        next.streams = self.streams;
+        next.wait.percent = self.wait.percent;
+        next
+    }
+
     /// Counts from zero again, with the elements there are.
     pub(crate) fn restart(&mut self) {
         for held in &mut self.held {
@@ -114,13 +190,64 @@ impl Run {
     }
 
     /// What the probes saw: each event with its time, oldest first.
-    pub(crate) fn harvest(&mut self) -> Vec<(Millis, SessionEvent)> {
+    pub(crate) fn harvest(&mut self, now: Millis) -> Vec<(Millis, SessionEvent)> {
         let mut events = Vec::new();
         if let Some(at) = self.first_frame() {
             self.joined = true;
             events.push((clock::to_boottime(at), SessionEvent::FirstFrame));
         }
+        if let Some(seek) = self.wait.seek {
+            let done = self.leading().filter_map(|sink| sink.sought(seek.seqnum)).min();
+            // A seek that was refused, or that a live stream ignores, has no first frame of its own.
+            let given_up = now.since(seek.at) > SEEK_PATIENCE
+                && self.leading().any(|sink| {
+                    sink.activity()
+                        .is_some_and(|(seen, _)| clock::to_boottime(seen) > seek.at + SEEK_PATIENCE)
+                });
+            if done.is_some() || given_up {
+                self.wait.seek = None;
+                let at = done.map_or(now, clock::to_boottime);
+                events.push((at, SessionEvent::Seek(Seek { phase: SeekPhase::End, ..seek.told })));
+            }
+        }
+        if self.wait.stalled {
+            if let Some(at) = self.leading().filter_map(|sink| sink.resumed()).min() {
+                self.wait.stalled = false;
+                events.push((clock::to_boottime(at), SessionEvent::Buffering(Buffering { percent: 100 })));
+            }
+        }
+        events.sort_by_key(|(at, _)| *at);
         events
+    }
+
+    /// Since when no frame has come where one should have, if so; boot time.
+    pub(crate) fn stall(&mut self, now: Millis) -> Option<Millis> {
+        let idle = self.state != Some(PlayerState::Playing) || self.ended || !self.joined;
+        if idle || self.wait.stalled || self.wait.percent < 100 || self.wait.seek.is_some() {
+            return None;
+        }
+        // The pictures decide; one of several windows that moves is enough.
+        let (seen, step) = self.leading().filter_map(|sink| sink.activity()).max_by_key(|(seen, _)| *seen)?;
+        let seen = clock::to_boottime(seen);
+        // Slow motion and slide shows have long frames, which is not to be known before two have come.
+        let patience =
+            step.map_or(UNTIMED_STALL, |step| Millis(step.saturating_mul(STALL_FRAMES)).max(SHORTEST_STALL));
+        // After a pause the first frame is given as much time again.
+        let since = seen.max(self.wait.played);
+        if now.since(since) <= patience {
+            return None;
+        }
+        self.wait.stalled = true;
+        self.leading().for_each(|sink| sink.set_stalled());
+        Some(since + Millis(step.unwrap_or(0)))
+    }
+
+    /// The sinks whose frames are the stream's frames: of pictures, or of sound where there are none.
+    fn leading(&self) -> impl Iterator<Item = &Arc<crate::watch::Sink>> {
+        let pictures =
+            self.sinks().any(|sink| sink.medium() == Some(Medium::Video) && sink.activity().is_some());
+        let medium = if pictures { Medium::Video } else { Medium::Audio };
+        self.sinks().filter(move |sink| sink.medium() == Some(medium))
     }
 
     /// The monotonic time of the first picture; of the first sound where there is no picture to come.
@@ -181,7 +308,8 @@ impl Run {
         Some((f64::from(frames) * 1000.0 / f64::from(elapsed) * 100.0).round() / 100.0)
     }
 
-    fn position(&self) -> Option<u64> {
+    /// Where the playhead is, in ms.
+    pub(crate) fn position(&self) -> Option<u64> {
         let of = |medium| {
             self.sinks().filter(|sink| sink.medium() == Some(medium)).find_map(|sink| sink.position())
         };
@@ -193,6 +321,67 @@ impl Run {
             Kind::Sink(sink) => Some(sink),
             _ => None,
         })
+    }
+}
+
+// === impl Wait ===
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self { percent: 100, stalled: false, seek: None, paused: false, played: Millis(0) }
+    }
+}
+
+// === impl Said ===
+
+impl Said {
+    /// Whether this error is new. Sources' errors reach the application twice through playbin.
+    pub(crate) fn is_new_error(&mut self, source: &str, code: &str) -> bool {
+        let known = self.errors.iter().any(|(s, c)| s == source && c == code);
+        if !known && self.errors.len() < MAX_ERRORS {
+            self.errors.push((source.to_owned(), code.to_owned()));
+        }
+        !known
+    }
+
+    pub(crate) fn is_known_seek(&self, seqnum: u32) -> bool {
+        self.seeks.contains(&seqnum)
+    }
+
+    pub(crate) fn remember_seek(&mut self, seqnum: u32) {
+        self.seeks.rotate_right(1);
+        if let Some(newest) = self.seeks.first_mut() {
+            *newest = seqnum;
+        }
+    }
+
+    /// What of these tags is new.
+    pub(crate) fn new_tags(&mut self, tags: Tags) -> Option<Tags> {
+        let fresh = |known: &mut Option<String>, new: Option<String>| {
+            if new.is_none() || *known == new {
+                return None;
+            }
+            known.clone_from(&new);
+            new
+        };
+        let known = &mut self.tags;
+        let news = Tags {
+            title: fresh(&mut known.title, tags.title),
+            video_codec: fresh(&mut known.video_codec, tags.video_codec),
+            audio_codec: fresh(&mut known.audio_codec, tags.audio_codec),
+            container: fresh(&mut known.container, tags.container),
+        };
+        Some(news).filter(|news| *news != Tags::default())
+    }
+
+    /// The representation, if it is another than before. `adaptive`: said by a demuxer that chooses it.
+    pub(crate) fn new_bitrate(&mut self, bitrate: Bitrate, adaptive: bool) -> Option<Bitrate> {
+        self.adaptive |= adaptive;
+        if (self.adaptive && !adaptive) || bitrate.bitrate == 0 || bitrate.bitrate == self.bitrate.bitrate {
+            return None;
+        }
+        self.bitrate = bitrate.clone();
+        Some(bitrate)
     }
 }
 

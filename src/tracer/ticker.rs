@@ -67,6 +67,7 @@ fn run(process: &'static Process) {
                 next_tick = now + COUNTERS_PERIOD;
             }
         }
+        pipeline::check_streams(process);
         process.hub().poll(process, clock::boottime());
         wait(process, plays.then_some(next_tick));
     }

@@ -187,7 +187,7 @@ impl Decoder {
     fn event_in(&self, feeding: &mut Feeding, event: &gst::EventRef) {
         match event.view() {
             gst::EventView::Caps(caps) => {
-                self.framed.store(is_framed(&caps.caps().to_owned()), Ordering::Relaxed);
+                self.framed.store(is_framed(caps.caps()), Ordering::Relaxed);
             }
             gst::EventView::Segment(segment) => {
                 let segment = segment.segment();
@@ -218,7 +218,7 @@ impl Decoder {
 }
 
 /// Whether each buffer is one frame. Of a stream that is cut anywhere, losses cannot be told by counting.
-fn is_framed(caps: &gst::Caps) -> bool {
+fn is_framed(caps: &gst::CapsRef) -> bool {
     let Some(format) = caps.structure(0) else { return false };
     let is = |field| format.get::<bool>(field).ok();
     let text = |field| format.get::<&str>(field).ok();

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use stbeacon_core::ts::{Analyser, Policy};
 
 use super::coverage::Coverage;
-use super::upstream::Place;
+use super::passes::Passes;
+use super::upstream::{Place, is_ts_parser};
 use crate::guard::guard;
 use crate::tally::Tally;
 
@@ -15,7 +17,13 @@ use crate::tally::Tally;
 #[derive(Debug)]
 pub(crate) struct Input {
     demuxes: bool,
+    /// Transport packets enter here.
+    parses_ts: bool,
     bytes: AtomicU64,
+    packets: AtomicU64,
+    discontinuities: AtomicU64,
+    lost_packets: AtomicU64,
+    fragment_jumps: AtomicU64,
 }
 
 /// What the pad's probe alone knows.
@@ -25,12 +33,31 @@ struct Entrance {
     place: Option<Place>,
     /// What was read of a stream that is pulled.
     coverage: Coverage,
+    /// Where transport packets enter and no element before this one has looked at them.
+    packets: Option<Packets>,
+}
+
+/// The transport stream as it enters.
+#[derive(Debug)]
+struct Packets {
+    analyser: Analyser,
+    passes: Passes,
+    /// The stream comes in fragments.
+    fragments: bool,
 }
 
 impl Input {
     /// `demuxes`: it is a demuxer, not a parser.
-    pub(crate) const fn new(demuxes: bool) -> Self {
-        Self { demuxes, bytes: AtomicU64::new(0) }
+    pub(crate) fn new(element: &gst::Element, demuxes: bool) -> Self {
+        Self {
+            demuxes,
+            parses_ts: is_ts_parser(element),
+            bytes: AtomicU64::new(0),
+            packets: AtomicU64::new(0),
+            discontinuities: AtomicU64::new(0),
+            lost_packets: AtomicU64::new(0),
+            fragment_jumps: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn install(self: &Arc<Self>, element: &gst::Element) {
@@ -64,24 +91,98 @@ impl Input {
     }
 
     pub(super) fn tally(&self) -> Tally {
-        Tally { demuxed: self.bytes.load(Ordering::Relaxed), ..Tally::default() }
+        Tally {
+            demuxed: self.bytes.load(Ordering::Relaxed),
+            packets: self.packets.load(Ordering::Relaxed),
+            discontinuities: self.discontinuities.load(Ordering::Relaxed),
+            lost_packets: self.lost_packets.load(Ordering::Relaxed),
+            fragment_jumps: self.fragment_jumps.load(Ordering::Relaxed),
+            ..Tally::default()
+        }
     }
 
     fn enter(&self, entrance: &mut Entrance, pad: &gst::Pad, buffer: &gst::BufferRef, offset: Option<u64>) {
-        let place = *entrance.place.get_or_insert_with(|| Place::of(pad));
+        let place = match entrance.place {
+            Some(place) => place,
+            None => entrance.arrive(pad, self.parses_ts),
+        };
         let size = buffer.size() as u64;
         let new = offset.map_or(size, |offset| entrance.coverage.read(offset, size));
         if self.demuxes && !place.below_demuxer {
             self.bytes.fetch_add(new, Ordering::Relaxed);
         }
+        if let Some(packets) = &mut entrance.packets {
+            packets.enter(buffer, offset);
+            let counts = packets.passes.counts(packets.analyser.counts());
+            self.packets.store(counts.packets, Ordering::Relaxed);
+            self.discontinuities.store(counts.discontinuities, Ordering::Relaxed);
+            self.lost_packets.store(counts.lost_packets, Ordering::Relaxed);
+            self.fragment_jumps.store(counts.fragment_jumps, Ordering::Relaxed);
+        }
     }
 }
 
 impl Entrance {
+    /// The first buffer: what is upstream is linked now.
+    fn arrive(&mut self, pad: &gst::Pad, parses_ts: bool) -> Place {
+        let place = Place::of(pad);
+        self.place = Some(place);
+        // A demuxer of several formats says which one it is given.
+        let is_ts = pad
+            .current_caps()
+            .is_none_or(|caps| caps.structure(0).is_none_or(|format| format.name() == "video/mpegts"));
+        if parses_ts && is_ts && !place.below_ts {
+            let policy = Policy { segment_reset: place.below_adaptive };
+            self.packets = Some(Packets {
+                analyser: Analyser::new(policy),
+                passes: Passes::default(),
+                fragments: place.below_adaptive,
+            });
+        }
+        place
+    }
+
     fn event(&mut self, event: &gst::EventRef) {
-        if event.type_() == gst::EventType::FlushStop {
+        match event.type_() {
             // Downstream in push mode; upstream, from the demuxer itself, in pull mode.
-            self.coverage.reset();
+            gst::EventType::FlushStop => {
+                self.coverage.reset();
+                if let Some(packets) = &mut self.packets {
+                    packets.passes.begin(packets.analyser.counts());
+                    packets.analyser.reset();
+                }
+            }
+            gst::EventType::Segment | gst::EventType::StreamStart => {
+                if let Some(packets) = &mut self.packets {
+                    packets.analyser.reset();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Packets {
+    fn enter(&mut self, buffer: &gst::BufferRef, offset: Option<u64>) {
+        if let Some(offset) = offset {
+            if self.passes.jumps(offset, buffer.size() as u64, self.analyser.counts()) {
+                self.analyser.reset();
+            }
+        } else if self.fragments {
+            if buffer.flags().contains(gst::BufferFlags::DISCONT) {
+                // Another rendition, or a splice that the playlist announced. Elsewhere the flag says nothing
+                // of the kind: after a loss on RTP it marks the very thing that is to be counted.
+                self.analyser.reset();
+            } else if buffer.pts().is_some() {
+                // An adaptive demuxer times the first buffer of a fragment only.
+                self.analyser.segment_start();
+            }
+        }
+        // One block after the other: mapping the buffer as a whole would copy one that has several.
+        for memory in buffer.iter_memories() {
+            if let Ok(bytes) = memory.map_readable() {
+                self.analyser.feed(&bytes);
+            }
         }
     }
 }

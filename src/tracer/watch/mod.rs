@@ -4,6 +4,7 @@ mod coverage;
 mod decoder;
 mod flight;
 mod input;
+mod passes;
 mod sink;
 mod slots;
 mod upstream;
@@ -17,7 +18,7 @@ use gstreamer::prelude::*;
 
 pub(crate) use self::decoder::Decoder;
 pub(crate) use self::input::Input;
-pub(crate) use self::sink::Sink;
+pub(crate) use self::sink::{Sink, number_of};
 
 use crate::tally::Tally;
 
@@ -122,7 +123,7 @@ impl Kind {
         }
         // What enters an adaptive demuxer are playlists; the stream enters the demuxers behind it.
         if (has("Demuxer") && !has("Adaptive")) || factory.name() == "tsparse" {
-            return Some(Self::Input(Arc::new(Input::new(has("Demuxer")))));
+            return Some(Self::Input(Arc::new(Input::new(element, has("Demuxer")))));
         }
         None
     }

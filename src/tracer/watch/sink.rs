@@ -1,6 +1,6 @@
 //! A sink: what reaches it, what it shows, what it drops for lateness.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
@@ -10,9 +10,9 @@ use stbeacon_core::player::Frames;
 use stbeacon_core::time::Millis;
 
 use super::Medium;
-use crate::clock;
 use crate::guard::guard;
 use crate::tally::Tally;
+use crate::{clock, pipeline};
 
 /// No presentation time yet.
 const NONE: u64 = u64::MAX;
@@ -34,8 +34,28 @@ pub(crate) struct Sink {
     armed: AtomicBool,
     /// Monotonic time in ms of a session's first buffer; 0 until it comes.
     first: AtomicU64,
+    /// How far apart the newest two buffers are shown, in ns.
+    step: AtomicU64,
+    /// Nothing more comes: the track has ended.
+    ended: AtomicBool,
+    /// A stall was told; the next buffer ends it.
+    stalled: AtomicBool,
+    /// Monotonic time in ms at which a buffer ended a stall; 0 if none has.
+    resumed: AtomicU64,
+    seek: Seeking,
     segment: Mutex<Option<gst::FormattedSegment<gst::ClockTime>>>,
     stats: Mutex<Stats>,
+}
+
+/// The newest seek that passed through.
+#[derive(Debug, Default)]
+struct Seeking {
+    /// Its sequence number; 0 if none is under way.
+    seqnum: AtomicU32,
+    /// The flush or segment that it causes has come: the next buffer is its first.
+    arrived: AtomicBool,
+    /// Monotonic time in ms of that buffer; 0 until it comes.
+    done: AtomicU64,
 }
 
 /// The sink's own totals, made to only grow: they fall to zero at a flush and when it is started anew.
@@ -62,6 +82,11 @@ impl Default for Sink {
             seen: AtomicU64::new(0),
             armed: AtomicBool::new(true),
             first: AtomicU64::new(0),
+            step: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            resumed: AtomicU64::new(0),
+            seek: Seeking::default(),
             segment: Mutex::default(),
             stats: Mutex::default(),
         }
@@ -78,6 +103,36 @@ impl Sink {
     /// Monotonic time of the session's first buffer.
     pub(crate) fn first(&self) -> Option<Millis> {
         Some(Millis(self.first.load(Ordering::Acquire))).filter(|at| at.0 > 0)
+    }
+
+    /// Monotonic time at which the newest buffer came, and how long one is shown, in ms, where that is known.
+    /// `None` where none has come or none is to come.
+    pub(crate) fn activity(&self) -> Option<(Millis, Option<u64>)> {
+        let seen = Some(self.seen.load(Ordering::Relaxed)).filter(|seen| *seen > 0)?;
+        if self.ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        let step = Some(self.step.load(Ordering::Relaxed)).filter(|step| *step > 0);
+        Some((Millis(seen), step.map(|ns| ns.div_ceil(1_000_000))))
+    }
+
+    /// A stall was told: the next buffer ends it.
+    pub(crate) fn set_stalled(&self) {
+        self.resumed.store(0, Ordering::Relaxed);
+        self.stalled.store(true, Ordering::Release);
+    }
+
+    /// Monotonic time at which a stall that was told ended.
+    pub(crate) fn resumed(&self) -> Option<Millis> {
+        Some(Millis(self.resumed.load(Ordering::Acquire))).filter(|at| at.0 > 0)
+    }
+
+    /// Monotonic time of the first buffer after the seek of this number.
+    pub(crate) fn sought(&self, seqnum: u32) -> Option<Millis> {
+        if self.seek.seqnum.load(Ordering::Acquire) != seqnum {
+            return None;
+        }
+        Some(Millis(self.seek.done.load(Ordering::Acquire))).filter(|at| at.0 > 0)
     }
 
     /// What it shows, once that is known.
@@ -133,12 +188,19 @@ impl Sink {
         let mask = gst::PadProbeType::BUFFER
             | gst::PadProbeType::BUFFER_LIST
             | gst::PadProbeType::EVENT_DOWNSTREAM
+            | gst::PadProbeType::EVENT_UPSTREAM
             | gst::PadProbeType::EVENT_FLUSH;
-        pad.add_probe(mask, move |_, info| {
+        pad.add_probe(mask, move |pad, info| {
             guard(gst::PadProbeReturn::Remove, || {
                 match &info.data {
                     Some(gst::PadProbeData::Buffer(buffer)) => sink.reach(buffer),
                     Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(|b| sink.reach(b)),
+                    Some(gst::PadProbeData::Event(event)) if event.is_upstream() => {
+                        if let gst::EventView::Seek(seek) = event.view() {
+                            sink.seek(seek);
+                            pipeline::seek(pad, seek);
+                        }
+                    }
                     Some(gst::PadProbeData::Event(event)) => sink.event(&weak, event),
                     _ => {}
                 }
@@ -175,11 +237,20 @@ impl Sink {
         if matches!(self.content.load(Ordering::Relaxed), 2 | 4) {
             self.fed.fetch_add(buffer.size() as u64, Ordering::Relaxed);
         }
-        if let Some(pts) = buffer.pts() {
-            self.newest.store(pts.nseconds(), Ordering::Relaxed);
+        if let Some(pts) = buffer.pts().map(gst::ClockTime::nseconds) {
+            let last = self.newest.swap(pts, Ordering::Relaxed);
+            let duration = buffer.duration().map_or(0, gst::ClockTime::nseconds);
+            let step = if last == NONE { 0 } else { pts.abs_diff(last) };
+            self.step.store(step.max(duration), Ordering::Relaxed);
         }
         let now = clock::monotonic();
         self.seen.store(now.0, Ordering::Relaxed);
+        if self.stalled.load(Ordering::Relaxed) && self.stalled.swap(false, Ordering::Acquire) {
+            self.resumed.store(now.0.max(1), Ordering::Release);
+        }
+        if self.seek.arrived.load(Ordering::Relaxed) && self.seek.arrived.swap(false, Ordering::Acquire) {
+            self.seek.done.store(now.0.max(1), Ordering::Release);
+        }
         if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::Acquire) {
             self.first.store(now.0.max(1), Ordering::Release);
         }
@@ -187,20 +258,43 @@ impl Sink {
 
     fn event(&self, element: &glib::WeakRef<gst::Element>, event: &gst::EventRef) {
         match event.view() {
-            gst::EventView::Caps(caps) => self.set_caps(&caps.caps().to_owned()),
+            gst::EventView::Caps(caps) => self.set_caps(caps.caps()),
+            gst::EventView::StreamStart(_) => self.ended.store(false, Ordering::Relaxed),
             gst::EventView::Segment(segment) => {
                 // A flush before this has set the totals to zero: seen here, before they grow again.
                 self.read(element);
+                if self.seek.seqnum.load(Ordering::Relaxed) == number_of(event.seqnum()) {
+                    self.seek.arrived.store(true, Ordering::Release);
+                }
                 let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
                 self.newest.store(NONE, Ordering::Relaxed);
                 *self.segment.lock().unwrap_or_else(PoisonError::into_inner) = segment;
             }
+            // A gap in a sparse track is no stall.
+            gst::EventView::Gap(_) => self.seen.store(clock::monotonic().0, Ordering::Relaxed),
             // Last look before the sink forgets.
-            gst::EventView::FlushStart(_) | gst::EventView::FlushStop(_) | gst::EventView::Eos(_) => {
+            gst::EventView::FlushStart(_) => self.read(element),
+            gst::EventView::FlushStop(_) => {
                 self.read(element);
+                self.ended.store(false, Ordering::Relaxed);
+                if self.seek.seqnum.load(Ordering::Relaxed) != 0
+                    && self.seek.done.load(Ordering::Relaxed) == 0
+                {
+                    self.seek.arrived.store(true, Ordering::Release);
+                }
+            }
+            gst::EventView::Eos(_) => {
+                self.read(element);
+                self.ended.store(true, Ordering::Relaxed);
             }
             _ => {}
         }
+    }
+
+    fn seek(&self, seek: &gst::event::Seek) {
+        self.seek.done.store(0, Ordering::Relaxed);
+        self.seek.arrived.store(false, Ordering::Relaxed);
+        self.seek.seqnum.store(number_of(seek.seqnum()), Ordering::Release);
     }
 
     fn read(&self, element: &glib::WeakRef<gst::Element>) {
@@ -209,7 +303,7 @@ impl Sink {
         }
     }
 
-    fn set_caps(&self, caps: &gst::Caps) {
+    fn set_caps(&self, caps: &gst::CapsRef) {
         let name = caps.structure(0).map_or("", |format| format.name().as_str());
         let content = match name.split_once('/') {
             Some(("video", "x-raw")) => 1,
@@ -220,6 +314,12 @@ impl Sink {
         };
         self.content.store(content, Ordering::Relaxed);
     }
+}
+
+/// A sequence number as a plain one; never 0.
+pub(crate) fn number_of(seqnum: gst::Seqnum) -> u32 {
+    use gst::glib::translate::IntoGlib;
+    seqnum.into_glib()
 }
 
 /// Rendered and dropped from a GstBaseSink's `stats`.
