@@ -125,23 +125,19 @@ pub(crate) fn changes(old: &Provisioning, new: &Provisioning) -> Vec<String> {
             lines.push(format!("{name} is now {new}, was {old}"));
         }
     };
-    let of = |provisioning: &Provisioning, read: fn(&Statistics) -> String| {
-        provisioning.statistics.as_ref().map_or_else(|| "off".to_owned(), read)
+    let mut setting = |name: &str, read: fn(&Statistics) -> String| {
+        let of = |from: &Provisioning| from.statistics.as_ref().map_or_else(|| "off".to_owned(), read);
+        compare(name, of(old), of(new));
     };
-    let settings: [(&str, fn(&Statistics) -> String); 4] = [
-        ("statistics url", |statistics| statistics.url.to_string()),
-        ("accum_period", |statistics| statistics.accum_period.to_string()),
-        ("media", |statistics| match statistics.media {
-            None => "off".to_owned(),
-            Some(media) => media.period.map_or("at the end".to_owned(), |period| format!("every {period}")),
-        }),
-        ("network period", |statistics| {
-            statistics.network.map_or("off".to_owned(), |network| network.period.to_string())
-        }),
-    ];
-    for (name, read) in settings {
-        compare(name, of(old, read), of(new, read));
-    }
+    setting("statistics url", |statistics| statistics.url.to_string());
+    setting("accum_period", |statistics| statistics.accum_period.to_string());
+    setting("media", |statistics| match statistics.media {
+        None => "off".to_owned(),
+        Some(media) => media.period.map_or("at the end".to_owned(), |period| format!("every {period}")),
+    });
+    setting("network period", |statistics| {
+        statistics.network.map_or("off".to_owned(), |network| network.period.to_string())
+    });
     let hidden = [
         ("reports", old.reports == new.reports),
         ("auth", old.auth == new.auth),

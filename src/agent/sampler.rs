@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use log::Level;
 use stbeacon_core::stb::Network;
 use tokio::sync::mpsc::Sender;
 
@@ -61,8 +62,10 @@ impl Sampler {
         };
         let interfaces = netlink::dump(&mut socket)?;
         self.socket = Some(socket);
+        // What is there at the start is no news.
+        let level = if self.interfaces == Interfaces::default() { Level::Debug } else { Level::Info };
         for line in interfaces.changes_since(&self.interfaces) {
-            log::info!("{line}");
+            log::log!(level, "{line}");
         }
         self.interfaces = interfaces;
         Ok(())

@@ -3,11 +3,11 @@
 //! Tasks read sockets and pass on what comes as [`Input`]; [`Daemon`] takes it in, and tells when it next has
 //! something to do by itself. Nothing in it waits for anybody.
 
-mod loop_;
 mod reporting;
+mod turn;
 mod view;
 
-pub(crate) use self::loop_::{Setup, run};
+pub(crate) use self::turn::{Setup, run};
 
 use std::collections::BTreeMap;
 
@@ -62,6 +62,8 @@ pub(crate) struct Daemon {
     rejections: Complaints,
     /// When the sessions are closed for good, once a stop was asked for.
     stop_at: Option<Millis>,
+    /// Whether it was asked for again: nothing is waited for any more.
+    is_hurried: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Daemon {
             datagrams: DatagramStatus::default(),
             rejections: Complaints::default(),
             stop_at: None,
+            is_hurried: false,
         };
         daemon.refresh_interfaces();
         daemon.apply_provisioning(now);
@@ -99,9 +102,8 @@ impl Daemon {
         match input {
             Input::Player(peer, what) => self.handle_player(now, peer, what),
             Input::Signal(Signal::Stop) => {
-                // Who asks again is in a hurry.
-                let at = if self.stop_at.is_some() { now } else { now + LAST_WORDS };
-                self.stop_at = Some(at);
+                self.is_hurried = self.stop_at.is_some();
+                self.stop_at = Some(if self.is_hurried { now } else { now + LAST_WORDS });
             }
             Input::Signal(Signal::Reload) => self.reload(now),
             Input::InterfacesChanged => self.refresh_interfaces(),

@@ -98,7 +98,7 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
     loop {
         let now = clock::now();
         daemon.handle_timeout(now);
-        if now >= deadline || !daemon.reporting.has_work_until(deadline) {
+        if now >= deadline || daemon.is_hurried || !daemon.reporting.has_work_until(deadline) {
             break;
         }
         let until = daemon.poll_timeout_after(now).unwrap_or(deadline).min(deadline);

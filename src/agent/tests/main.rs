@@ -1,0 +1,10 @@
+//! The real binary: its command line, its daemon, its look at the interfaces.
+
+// Helpers outside of a test function are tests too: what they cannot do fails the test.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod cli;
+mod common;
+mod daemon;
+mod netlink;
+mod uplink;
