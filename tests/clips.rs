@@ -105,7 +105,7 @@ impl Recipe {
             let fresh = path.with_extension(format!("{}.{}", std::process::id(), thread_number()));
             let mut pipeline = format!("{} name=mux ! filesink location={}", self.muxer(), fresh.display());
             self.branches(&mut pipeline);
-            Player::new(Way::Unwatched)?.gst_launch(&pipeline)?.wait(LIMIT)?.success()?;
+            Player::stock(Way::Unwatched)?.gst_launch(&pipeline)?.wait(LIMIT)?.success()?;
             fs::rename(&fresh, &path).map_err(|e| Error::io("cannot keep the clip", e))?;
         }
         self.look_at(path)

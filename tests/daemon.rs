@@ -144,7 +144,7 @@ impl Daemon {
     /// If the command cannot be run.
     pub fn command(&self, args: &[&str]) -> Result<Finished, Error> {
         let mut command = self.home.program()?;
-        command.args(args).env("STBEACON_SOCKET", self.socket());
+        command.args(args).env("STBEACON_SOCKET", self.socket()).env("STBEACON_CONTROL", self.home.control());
         Process::start(&mut command)?.wait(LIMIT)
     }
 
@@ -192,8 +192,9 @@ impl Daemon {
             .arg(home.socket())
             .arg("--state-dir")
             .arg(&state)
-            .args(["--log-level", "debug"])
-            .env_remove("STBEACON_SOCKET");
+            .arg("--control")
+            .arg(home.control())
+            .args(["--log", "debug"]);
         let mut process = Process::start(&mut command)?;
         let socket = home.socket();
         let up = wait::until("the daemon to listen", LIMIT, || match process.is_running() {
@@ -212,6 +213,10 @@ impl Daemon {
 impl Home {
     fn socket(&self) -> PathBuf {
         self.dir.path().join("player.sock")
+    }
+
+    fn control(&self) -> PathBuf {
+        self.dir.path().join("control.sock")
     }
 
     fn provisioning(&self) -> PathBuf {

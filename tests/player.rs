@@ -28,6 +28,8 @@ pub struct Player {
     tracer: Option<PathBuf>,
     env: Vec<(String, String)>,
     netns: Option<String>,
+    /// Whether the test elements are at hand.
+    elements: bool,
 }
 
 impl Player {
@@ -36,7 +38,16 @@ impl Player {
     /// # Errors
     /// If this program is in no target directory.
     pub fn new(way: Way) -> Result<Self, Error> {
-        Ok(Self { artifacts: Artifacts::find()?, way, tracer: None, env: Vec::new(), netns: None })
+        let artifacts = Artifacts::find()?;
+        Ok(Self { artifacts, way, tracer: None, env: Vec::new(), netns: None, elements: true })
+    }
+
+    /// Players as a box has them: no test element is to be had, and none needs to be built.
+    ///
+    /// # Errors
+    /// As [`Player::new`].
+    pub fn stock(way: Way) -> Result<Self, Error> {
+        Ok(Self { elements: false, ..Self::new(way)? })
     }
 
     /// With the daemon listening at `socket`.
@@ -120,7 +131,6 @@ impl Player {
                 command
             }
         };
-        let elements = self.artifacts.elements_dir()?;
         let tracer = match &self.tracer {
             Some(tracer) => tracer.clone(),
             None if self.way == Way::Unwatched => PathBuf::new(),
@@ -128,15 +138,16 @@ impl Player {
         };
         let mut tracers: Vec<&str> =
             self.env.iter().filter(|(n, _)| n == "GST_TRACERS").map(|(_, v)| v.as_str()).collect();
-        let mut plugins = elements.into_os_string();
+        let mut plugins = Vec::new();
+        if self.elements {
+            plugins.push(self.artifacts.elements_dir()?);
+        }
         let registry;
         command.env_remove("LD_PRELOAD").env_remove("GST_TRACERS").env_remove("GST_DEBUG");
         match self.way {
             Way::Tracers => {
-                let dir = self.artifacts.tracer_dir(&tracer)?;
+                plugins.push(self.artifacts.tracer_dir(&tracer)?);
                 registry = if self.tracer.is_some() { "other-tracer" } else { "tracers" };
-                plugins.push(":");
-                plugins.push(dir);
                 tracers.push("stbeacon");
             }
             Way::Preload => {
@@ -145,6 +156,9 @@ impl Player {
             }
             Way::Unwatched => registry = "unwatched",
         }
+        let registry = if self.elements { registry.to_owned() } else { format!("{registry}-stock") };
+        let plugins = std::env::join_paths(plugins)
+            .map_err(|e| Error::io("a target directory with a colon in it", e))?;
         let others = self.env.iter().filter(|(n, _)| n != "GST_TRACERS");
         command
             .env("GST_PLUGIN_PATH", plugins)

@@ -62,7 +62,7 @@ pub struct Frames {
 }
 
 /// One interface.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Network {
     /// When it was measured.
     pub timestamp: u64,
@@ -83,7 +83,7 @@ pub struct Network {
 }
 
 /// Interface counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Stat {
     /// Bytes in.
     pub received_bytes: u64,

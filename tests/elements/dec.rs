@@ -83,6 +83,20 @@ mod imp {
     }
 
     impl ObjectImpl for FaultDec {
+        fn constructed(&self) {
+            self.parent_constructed();
+            // What is really put out: the base class itself gives finished frames up that are too late.
+            let this = self.downgrade();
+            self.obj().src_pad().add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+                if let (Some(this), Some(buffer)) = (this.upgrade(), info.buffer()) {
+                    let truth = &mut this.lock().truth;
+                    truth.output += 1;
+                    truth.corrupted += u64::from(buffer.flags().contains(gst::BufferFlags::CORRUPTED));
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
+
         fn properties() -> &'static [glib::ParamSpec] {
             static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                 let n = |name: &str, blurb: &str| glib::ParamSpecUInt::builder(name).blurb(blurb).build();
@@ -306,13 +320,12 @@ mod imp {
                 }
             }
             frame.set_output_buffer(picture);
-            // Counted first: the sink may stop everything as soon as it has the frame.
-            {
-                let truth = &mut self.lock().truth;
-                truth.output += 1;
-                truth.corrupted += u64::from(corrupted);
-            }
-            self.obj().finish_frame(frame)
+            let before = self.lock().truth.output;
+            let flow = self.obj().finish_frame(frame);
+            let truth = &mut self.lock().truth;
+            // Nothing but lateness keeps the base class from pushing what it was given, unless all is over.
+            truth.dropped_late += u64::from(flow.is_ok() && truth.output == before);
+            flow
         }
 
         /// Lets the base class believe that the sink is `late` behind at `pts`, or that it is in time again.

@@ -1,6 +1,7 @@
 //! `stbhwsink`: a sink that takes compressed video, as the hardware paths of boxes do.
 //!
-//! It decodes nothing. `stats` is the one of [`gst_base::BaseSink`]: rendered, dropped, average rate.
+//! It decodes nothing. Its `stats` hides the one of [`gst_base::BaseSink`], which cannot know what the hardware
+//! does behind it; the fields are the same. Dropped frames are told by QoS messages too, where `qos` is on.
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -68,6 +69,10 @@ mod imp {
                     glib::ParamSpecString::builder("truth-file")
                         .blurb("File to append the truth to; stdout if not set")
                         .build(),
+                    glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                        .blurb("Frames rendered and dropped since the start")
+                        .read_only()
+                        .build(),
                 ]
             });
             &PROPERTIES
@@ -86,6 +91,12 @@ mod imp {
             let state = self.lock();
             match pspec.name() {
                 "drop-every" => state.drop_every.to_value(),
+                "stats" => gst::Structure::builder("application/x-gst-base-sink-stats")
+                    .field("average-rate", -1.0)
+                    .field("dropped", state.dropped)
+                    .field("rendered", state.rendered)
+                    .build()
+                    .to_value(),
                 _ => state.truth_file.to_value(),
             }
         }
@@ -119,16 +130,21 @@ mod imp {
             Ok(())
         }
 
-        fn render(&self, _buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-            let mut state = self.lock();
-            if hits(state.drop_every, state.rendered + state.dropped + 1) {
-                state.dropped += 1;
-                // What a base sink takes for "late": counted in its `stats`, told by QoS.
-                Ok(gst::FlowSuccess::CustomSuccess)
-            } else {
-                state.rendered += 1;
-                Ok(gst::FlowSuccess::Ok)
+        fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+            let drops = {
+                let mut state = self.lock();
+                let drops = hits(state.drop_every, state.rendered + state.dropped + 1);
+                if drops {
+                    state.dropped += 1;
+                } else {
+                    state.rendered += 1;
+                }
+                drops.then_some((state.rendered, state.dropped))
+            };
+            if let Some((rendered, dropped)) = drops.filter(|_| self.obj().property::<bool>("qos")) {
+                self.tell_dropped(buffer, rendered, dropped);
             }
+            Ok(gst::FlowSuccess::Ok)
         }
 
         fn stop(&self) -> Result<(), gst::ErrorMessage> {
@@ -144,6 +160,23 @@ mod imp {
     impl HwSink {
         fn lock(&self) -> std::sync::MutexGuard<'_, State> {
             self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// What a base sink says of a frame that came too late, here always by the same 30 ms.
+        fn tell_dropped(&self, buffer: &gst::Buffer, rendered: u64, dropped: u64) {
+            let obj = self.obj();
+            let buffers = gst::format::Buffers::from_u64;
+            let message = gst::message::Qos::builder(false)
+                .running_time(buffer.pts())
+                .stream_time(buffer.pts())
+                .timestamp(buffer.pts())
+                .duration(buffer.duration())
+                .values(30_000_000, 1.0, 1_000_000)
+                .stats(buffers(rendered), buffers(dropped))
+                .src(&*obj)
+                .build();
+            // Nobody may be listening.
+            let _ = obj.post_message(message);
         }
     }
 }

@@ -133,7 +133,7 @@ fn every_codec_is_counted(
 
 #[rstest]
 #[case::h264_aac(Video::H264, Audio::Aac, "h264parse ! avdec_h264", "aacparse ! avdec_aac")]
-#[case::h264_faad(Video::H264, Audio::Aac, "h264parse ! openh264dec", "aacparse ! faad")]
+#[case::h264_mp3(Video::H264, Audio::Mp3, "h264parse ! openh264dec", "mpegaudioparse ! avdec_mp3")]
 #[case::mpeg2_mp2(
     Video::Mpeg2,
     Audio::Mp2,

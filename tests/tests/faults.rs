@@ -164,8 +164,9 @@ fn late_frames_of_a_real_decoder(#[values(Way::Tracers, Way::Preload)] way: Way)
     let at_sink = last_qos_dropped(&run.player.stdout, "\"sink\"");
     assert!(in_decoder + at_sink > 10, "not late at all");
     assert_eq!(run.media.video.frames_dropped, in_decoder + at_sink);
-    assert_eq!(run.media.video.frames_failed, 0);
-    assert_eq!(run.media.video.frames_decoded + in_decoder, clip.video_frames);
+    // What libavcodec skips inside itself when it is late is told by nobody, and so counts as failed.
+    let Frames { frames_decoded, frames_failed, .. } = run.media.video;
+    assert_eq!(frames_decoded + in_decoder + frames_failed, clip.video_frames, "{:?}", run.media.video);
     Ok(())
 }
 
@@ -174,7 +175,7 @@ fn late_frames_of_a_real_decoder(#[values(Way::Tracers, Way::Preload)] way: Way)
 fn late_frames_of_a_sink_alone(#[values(Way::Tracers, Way::Preload)] way: Way) -> Result<(), Error> {
     let stb = Stb::start()?;
     let run = stb.watch(stb.player(way)?.gst_launch(&format!(
-        "-m {SOURCE} ! stbfaultdec ! identity sleep-time=60000 \
+        "-m {SOURCE} ! stbfaultdec qos=false ! identity sleep-time=60000 \
          ! fakesink name=sink sync=true qos=true max-lateness=20000000"
     ))?)?;
     let at_sink = last_qos_dropped(&run.player.stdout, "\"sink\"");
