@@ -43,6 +43,7 @@ pub use self::http_url::{HttpUrl, HttpUrlError};
 
 use self::explain::Setting;
 use self::read::Reader;
+pub(crate) use self::read::{not_utf8, not_xml};
 use crate::time::Millis;
 
 /// A provisioning file, understood.
@@ -244,8 +245,8 @@ impl Provisioning {
         // A document type declaration is nothing the stock boxes refuse. None is ever fetched, and the
         // expansion of entities is bounded by the parser.
         let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
-        let document =
-            Document::parse_with_options(text, options).map_err(|error| read::not_xml(text, &error))?;
+        let document = Document::parse_with_options(text, options)
+            .map_err(|error| read::not_xml(text, &error, "provision"))?;
         let mut reader = Reader::new(&document);
         let provisioning = reader.provisioning()?;
         let (notes, settings) = reader.finish();
@@ -257,7 +258,7 @@ impl Provisioning {
     /// # Errors
     /// As [`Provisioning::parse`], and where the bytes are not UTF-8.
     pub fn parse_bytes(bytes: &[u8]) -> Result<Parsed, ParseError> {
-        let text = std::str::from_utf8(bytes).map_err(|error| read::not_utf8(bytes, &error))?;
+        let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, &error))?;
         Self::parse(text)
     }
 }

@@ -61,10 +61,11 @@ const HEARTBEAT_AUTH: AuthNames = AuthNames {
     key: "heartbeat tls key",
 };
 
-/// Why a text is no XML document, in our words and with a remedy.
-pub(super) fn not_xml(text: &str, error: &roxmltree::Error) -> ParseError {
+/// Why a text is no XML document with this root element, in our words and with a remedy.
+pub(crate) fn not_xml(text: &str, error: &roxmltree::Error, root: &str) -> ParseError {
     use roxmltree::Error as Xml;
-    let complete = "the file must be one complete XML document whose root element is <provision>";
+    let complete: &str =
+        &format!("the file must be one complete XML document whose root element is <{root}>");
     let cut = match error {
         Xml::UnclosedRootNode | Xml::UnexpectedEndOfStream => true,
         Xml::NoRootNode => return parse_error(end_of(text), "the file holds no element", complete),
@@ -92,7 +93,7 @@ pub(super) fn not_xml(text: &str, error: &roxmltree::Error) -> ParseError {
 }
 
 /// Where bytes are not UTF-8.
-pub(super) fn not_utf8(bytes: &[u8], error: &Utf8Error) -> ParseError {
+pub(crate) fn not_utf8(bytes: &[u8], error: &Utf8Error) -> ParseError {
     let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
     let valid = std::str::from_utf8(valid).unwrap_or_default();
     parse_error(end_of(valid), "a byte that is not UTF-8", "save the file as UTF-8")

@@ -1,0 +1,159 @@
+//! Which keys a line carries, in which order and how: what the encoder follows.
+
+use std::num::NonZeroU32;
+
+use super::Separators;
+use crate::line::keys::{Event, Metric};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::line) enum Source {
+    /// One of the dictionary.
+    Metric(Metric),
+    /// One of the operator's own, by its place in [`Layout::dimensions`].
+    Dimension(u8),
+}
+
+/// One of the operator's own values: key `_cd_…`, and a name of the operator's choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dimension {
+    /// `_cd_` and more.
+    pub key: Box<str>,
+    /// Its name in the configuration; the key where it has none.
+    pub name: Box<str>,
+}
+
+/// One key of a group, with all that the configuration says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::line) struct Item {
+    /// What is written in front of `=`.
+    pub(in crate::line) label: Box<str>,
+    pub(in crate::line) source: Source,
+    /// Written in any case in place of the value.
+    pub(in crate::line) constant: Option<Box<str>>,
+    /// Asked where the source has nothing.
+    pub(in crate::line) fallback: Option<Source>,
+    /// Most characters that are written.
+    pub(in crate::line) size: Option<NonZeroU32>,
+    pub(in crate::line) once: bool,
+    /// Asked before the source; the first that matches gives the value.
+    pub(in crate::line) patterns: Vec<Pattern>,
+}
+
+/// `<match type="pattern">`: a value told from what another one contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::line) struct Pattern {
+    /// The value, where it matches.
+    pub(in crate::line) result: Box<str>,
+    /// What is looked at.
+    pub(in crate::line) of: Source,
+    /// What it has to contain one of, in lower case; none is empty.
+    pub(in crate::line) needles: Vec<Box<str>>,
+}
+
+/// One line's keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::line) struct Plan {
+    /// Places in [`Layout::items`], each label once.
+    pub(in crate::line) items: Vec<u16>,
+    /// How many of them, from the first, are the common group's.
+    pub(in crate::line) common: usize,
+}
+
+/// The keys of all lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::line) struct Layout {
+    pub(in crate::line) separators: Separators,
+    /// Most bytes of a line, at least [`super::Config::MIN_LINE`].
+    pub(in crate::line) max_line: usize,
+    pub(in crate::line) part_number: Box<str>,
+    pub(in crate::line) total_parts: Box<str>,
+    pub(in crate::line) items: Vec<Item>,
+    /// By [`Event`]; `None` where the configuration has no such group: no such line is sent.
+    pub(in crate::line) plans: [Option<Plan>; Event::ALL.len()],
+    pub(in crate::line) dimensions: Vec<Dimension>,
+}
+
+/// The groups of a configuration as they are read, before they become plans.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    pub(super) common: Option<Vec<Item>>,
+    pub(super) events: [Option<Vec<Item>>; Event::ALL.len()],
+}
+
+// === impl Layout ===
+
+impl Layout {
+    pub(in crate::line) fn plan(&self, event: Event) -> Option<&Plan> {
+        self.plans.get(event as usize)?.as_ref()
+    }
+
+    /// Makes plans of groups: common first, then the event's own; complete and error lines carry the playing group
+    /// behind that. `rst` is part of the playing group whether it is listed or not.
+    pub(super) fn lay_out(&mut self, mut groups: Groups, use_key: bool) {
+        let status = Metric::RebufferStatus;
+        let playing = groups.events.get_mut(Event::Playing as usize).and_then(Option::as_mut);
+        if let Some(playing) = playing {
+            if !groups
+                .common
+                .iter()
+                .flatten()
+                .chain(&*playing)
+                .any(|item| item.source == Source::Metric(status))
+            {
+                playing.push(Item::plain(status, if use_key { status.key() } else { status.name() }));
+            }
+        }
+
+        let common = self.keep(groups.common.unwrap_or_default());
+        let events = groups.events.map(|group| group.map(|items| self.keep(items)));
+        let playing = events.get(Event::Playing as usize).cloned().flatten().unwrap_or_default();
+        for (event, group) in Event::ALL.into_iter().zip(events) {
+            let Some(own) = group else { continue };
+            let behind: &[u16] = if event.carries_playing() { &playing } else { &[] };
+            let mut plan = Plan::default();
+            for index in &common {
+                self.add(&mut plan, *index);
+            }
+            plan.common = plan.items.len();
+            for index in own.iter().chain(behind) {
+                self.add(&mut plan, *index);
+            }
+            if let Some(place) = self.plans.get_mut(event as usize) {
+                *place = Some(plan);
+            }
+        }
+    }
+
+    /// Adds an item unless its label is there.
+    fn add(&self, plan: &mut Plan, index: u16) {
+        let Some(item) = self.items.get(usize::from(index)) else { return };
+        let label = |index: &u16| self.items.get(usize::from(*index)).map(|item| &item.label);
+        if !plan.items.iter().any(|there| label(there) == Some(&item.label)) {
+            plan.items.push(index);
+        }
+    }
+
+    /// Moves items to the common store; the limits on groups keep their number far below what fits.
+    fn keep(&mut self, items: Vec<Item>) -> Vec<u16> {
+        let first = self.items.len();
+        self.items.extend(items);
+        (first..self.items.len()).filter_map(|index| u16::try_from(index).ok()).collect()
+    }
+}
+
+// === impl Item ===
+
+impl Item {
+    pub(super) fn plain(metric: Metric, label: &str) -> Self {
+        Self {
+            label: label.into(),
+            source: Source::Metric(metric),
+            constant: None,
+            fallback: None,
+            size: None,
+            once: false,
+            patterns: Vec::new(),
+        }
+    }
+}

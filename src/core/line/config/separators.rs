@@ -1,0 +1,126 @@
+//! What stands between keys, and what stands for it in a value.
+
+use thiserror::Error;
+
+/// The two separators of a configuration, such that a reader can always tell them apart.
+///
+/// In a value, the separator is written as its stand-in. So that a value that holds the stand-in itself survives,
+/// the stand-in's second character is percent-encoded where it follows the first in the original value (and the
+/// first one everywhere, where the two are alike or there is only one): `*@*` is written `*%40*`. Nothing public
+/// says what becomes of an original `*@*`; a reader that takes `%XX` apart first sees what it would have seen anyway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Separators {
+    /// One of [`SEPARATORS`].
+    param: u8,
+    /// Of [`STAND_INS`], and without `param`.
+    stand_in: Box<str>,
+}
+
+/// Why two texts cannot be the separators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SeparatorsError {
+    /// The separator is not one of the few characters that can be.
+    #[error("the separator is none of ~ & ! $ * @ ' +")]
+    Param,
+    /// The stand-in is empty, over eight characters, or holds others than those that can be.
+    #[error("what stands for the separator is not one to eight of - . _ ~ ( ) / * @ ! '")]
+    StandIn,
+    /// The stand-in holds the separator.
+    #[error("what stands for the separator holds the separator")]
+    Same,
+}
+
+/// What can separate keys: characters of a query (RFC 3986 §3.4) that no structured value needs.
+const SEPARATORS: &[u8] = b"~&!$*@'+";
+/// What a stand-in can consist of: characters that a value leaves as they are and that no structured value needs.
+const STAND_INS: &[u8] = b"-._~()/*@!'";
+
+// === impl Separators ===
+
+impl Separators {
+    /// Checks a pair, as a configuration gives it.
+    ///
+    /// # Errors
+    /// See [`SeparatorsError`].
+    pub fn new(param: &str, stand_in: &str) -> Result<Self, SeparatorsError> {
+        let &[param] = param.as_bytes() else { return Err(SeparatorsError::Param) };
+        if !SEPARATORS.contains(&param) {
+            return Err(SeparatorsError::Param);
+        }
+        if !(1..=8).contains(&stand_in.len()) || !stand_in.bytes().all(|b| STAND_INS.contains(&b)) {
+            return Err(SeparatorsError::StandIn);
+        }
+        if stand_in.as_bytes().contains(&param) {
+            return Err(SeparatorsError::Same);
+        }
+        Ok(Self { param, stand_in: stand_in.into() })
+    }
+
+    /// What stands between keys; ASCII.
+    #[must_use]
+    pub const fn param(&self) -> u8 {
+        self.param
+    }
+
+    /// What stands for it in a value.
+    #[must_use]
+    pub const fn stand_in(&self) -> &str {
+        &self.stand_in
+    }
+
+    /// Whether `byte` of a value, behind `before` of the same value, has to be percent-encoded lest the two
+    /// begin a stand-in.
+    pub(in crate::line) fn would_mislead(&self, before: Option<u8>, byte: u8) -> bool {
+        match self.stand_in.as_bytes() {
+            [first, second, ..] if first != second => byte == *second && before == Some(*first),
+            [first, ..] => byte == *first,
+            [] => false,
+        }
+    }
+}
+
+impl Default for Separators {
+    /// `~` and `*@*`.
+    fn default() -> Self {
+        Self { param: b'~', stand_in: "*@*".into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("~", "*@*")]
+    #[case("&", "-")]
+    #[case("~", "**")]
+    #[case("*", "~")]
+    fn good(#[case] param: &str, #[case] stand_in: &str) {
+        let separators = Separators::new(param, stand_in).unwrap();
+        assert_eq!((separators.param(), separators.stand_in()), (param.as_bytes()[0], stand_in));
+    }
+
+    #[rstest]
+    #[case("", "*@*", SeparatorsError::Param)]
+    #[case("~~", "*@*", SeparatorsError::Param)]
+    #[case("=", "*@*", SeparatorsError::Param)]
+    #[case("%", "*@*", SeparatorsError::Param)]
+    #[case(",", "*@*", SeparatorsError::Param)]
+    #[case("a", "*@*", SeparatorsError::Param)]
+    #[case("é", "*@*", SeparatorsError::Param)]
+    #[case("~", "", SeparatorsError::StandIn)]
+    #[case("~", "%7E", SeparatorsError::StandIn)]
+    #[case("~", "a", SeparatorsError::StandIn)]
+    #[case("~", "*********", SeparatorsError::StandIn)]
+    #[case("~", "*~*", SeparatorsError::Same)]
+    fn bad(#[case] param: &str, #[case] stand_in: &str, #[case] error: SeparatorsError) {
+        assert_eq!(Separators::new(param, stand_in), Err(error));
+    }
+
+    #[test]
+    fn default_is_valid() {
+        assert_eq!(Separators::new("~", "*@*"), Ok(Separators::default()));
+    }
+}

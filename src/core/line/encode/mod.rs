@@ -1,0 +1,283 @@
+//! Lines as they are sent.
+//!
+//! The configuration says which keys and in which order, [`Values`] says what they are worth. A line is all that
+//! stands behind the `?` of its address; `maxLogLineLength` limits that, in bytes, and so does not depend on the host.
+//!
+//! What the configuration itself knows is never asked of [`Values`]: `a`, `b`, `f`, `h`, `i`, `az`, `za` and `zb`. A
+//! value is, in this order: the constant of `value=`; the key of the first pattern that matches; what [`Values`] gives;
+//! what it gives for the metric of `fallback=`. Empty ones are left out.
+//!
+//! An [`Encoder`] keeps its buffers: after the first lines it allocates nothing any more.
+
+mod split;
+
+use super::config::{Config, Item, Layout, Source};
+use super::escape::push_escaped;
+use super::keys::{Event, Kind, Metric};
+
+/// What a session knows.
+pub trait Values {
+    /// Appends the decoded, unescaped value of `metric` to `out`; writes nothing where it is unknown or empty.
+    fn write(&self, metric: Metric, out: &mut String);
+
+    /// Appends the value of a custom dimension, named by its key (`_cd_…`) and the name that the configuration gives
+    /// it; writes nothing where there is none.
+    fn write_dimension(&self, key: &str, name: &str, out: &mut String) {
+        let _ = (key, name, out);
+    }
+}
+
+/// What a session has sent of that which is sent once. Belongs to one session and one configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    metrics: [u64; Metric::COUNT.div_ceil(64)],
+    dimensions: u128,
+}
+
+/// Makes lines, with buffers that it keeps.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    /// One value as it is.
+    value: String,
+    /// Another one that a pattern looks at.
+    other: String,
+    /// All keys and values as they are written, separators between them.
+    text: String,
+    fields: Vec<Field>,
+    /// The parts, one behind the other, where the line had to be split.
+    parts: String,
+    /// Where each part ends.
+    ends: Vec<usize>,
+}
+
+/// A line, whole or in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoded<'e> {
+    text: &'e str,
+    ends: &'e [usize],
+    /// How many values were cut because a part has no room for them.
+    pub truncated: usize,
+    /// How many values were left out because a part has no room for them and they cannot be cut.
+    pub left_out: usize,
+}
+
+/// One key and its value in [`Encoder::text`].
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    start: usize,
+    /// Where its value begins, behind `=`.
+    value: usize,
+    /// The end; `start` for one that was left out.
+    end: usize,
+    cut: Cut,
+}
+
+/// How a value that is too long is made shorter.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// Behind any character.
+    Characters,
+    /// Between two elements.
+    Elements(char),
+    /// Not at all: half a number is a wrong one.
+    Not,
+}
+
+// === impl Encoder ===
+
+impl Encoder {
+    /// One without buffers yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes the line of an event, in parts where it is too long; `None` where the configuration has no such lines.
+    pub fn encode<V: Values + ?Sized>(
+        &mut self,
+        config: &Config,
+        event: Event,
+        values: &V,
+        sent: &mut Sent,
+    ) -> Option<Encoded<'_>> {
+        let layout = config.layout();
+        let plan = layout.plan(event)?;
+        self.text.clear();
+        self.fields.clear();
+        let mut common = 0;
+        for (place, index) in plan.items.iter().enumerate() {
+            let Some(item) = layout.items.get(usize::from(*index)) else { continue };
+            if item.once && sent.contains(item.source) {
+                continue;
+            }
+            self.value.clear();
+            let origin = Origin { config, layout, event, values };
+            origin.write(item, &mut self.value, &mut self.other);
+            if let Some(size) = item.size {
+                shorten(&mut self.value, usize::try_from(size.get()).unwrap_or(usize::MAX));
+            }
+            if self.value.is_empty() {
+                continue;
+            }
+            if item.once {
+                sent.insert(item.source);
+            }
+            self.push(item, layout);
+            if place < plan.common {
+                common = self.fields.len();
+            }
+        }
+        if self.text.len() > layout.max_line {
+            return Some(self.split(layout, common));
+        }
+        self.ends.clear();
+        self.ends.push(self.text.len());
+        Some(Encoded { text: &self.text, ends: &self.ends, truncated: 0, left_out: 0 })
+    }
+
+    fn push(&mut self, item: &Item, layout: &Layout) {
+        if !self.fields.is_empty() {
+            self.text.push(char::from(layout.separators.param()));
+        }
+        let start = self.text.len();
+        self.text.push_str(&item.label);
+        self.text.push('=');
+        let value = self.text.len();
+        push_escaped(&self.value, &layout.separators, &mut self.text);
+        self.fields.push(Field { start, value, end: self.text.len(), cut: Cut::of(item.source) });
+    }
+}
+
+// === impl Encoded ===
+
+impl<'e> Encoded<'e> {
+    /// The lines to send, in order; one, unless it had to be split.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = &'e str> + use<'e> {
+        let text = self.text;
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let part = text.get(start..*end).unwrap_or_default();
+            start = *end;
+            part
+        })
+    }
+
+    /// Whether it had to be split.
+    #[must_use]
+    pub const fn is_split(&self) -> bool {
+        self.ends.len() > 1
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    fn contains(&self, source: Source) -> bool {
+        match source {
+            Source::Metric(metric) => {
+                let (word, bit) = Self::place(metric);
+                self.metrics.get(word).is_some_and(|word| word & bit != 0)
+            }
+            Source::Dimension(place) => self.dimensions >> (place % 128) & 1 == 1,
+        }
+    }
+
+    fn insert(&mut self, source: Source) {
+        match source {
+            Source::Metric(metric) => {
+                let (word, bit) = Self::place(metric);
+                if let Some(word) = self.metrics.get_mut(word) {
+                    *word |= bit;
+                }
+            }
+            Source::Dimension(place) => self.dimensions |= 1 << (place % 128),
+        }
+    }
+
+    const fn place(metric: Metric) -> (usize, u64) {
+        let number = metric as usize;
+        (number / 64, 1 << (number % 64))
+    }
+}
+
+// === impl Cut ===
+
+impl Cut {
+    const fn of(source: Source) -> Self {
+        let Source::Metric(metric) = source else { return Self::Characters };
+        match (metric.kind(), metric.kind().element_separator()) {
+            (_, Some(separator)) => Self::Elements(separator),
+            (Kind::Text | Kind::OpenCodes(_), None) => Self::Characters,
+            _ => Self::Not,
+        }
+    }
+}
+
+/// Where the values of one line come from.
+struct Origin<'o, V: ?Sized> {
+    config: &'o Config,
+    layout: &'o Layout,
+    event: Event,
+    values: &'o V,
+}
+
+// === impl Origin ===
+
+impl<V: Values + ?Sized> Origin<'_, V> {
+    /// The value of an item; `other` is room for what patterns look at.
+    fn write(&self, item: &Item, out: &mut String, other: &mut String) {
+        if let Some(constant) = &item.constant {
+            out.push_str(constant);
+            return;
+        }
+        for pattern in &item.patterns {
+            other.clear();
+            self.write_source(pattern.of, other);
+            if pattern.needles.iter().any(|needle| contains_in_any_case(other, needle)) {
+                out.push_str(&pattern.result);
+                return;
+            }
+        }
+        self.write_source(item.source, out);
+        if let (true, Some(fallback)) = (out.is_empty(), item.fallback) {
+            self.write_source(fallback, out);
+        }
+    }
+
+    fn write_source(&self, source: Source, out: &mut String) {
+        match source {
+            Source::Metric(Metric::EventCode) => out.push_str(self.event.code()),
+            Source::Metric(Metric::BeaconId) => out.push_str(&self.config.beacon_id),
+            Source::Metric(Metric::BeaconVersion) => out.push_str(&self.config.beacon_version),
+            Source::Metric(Metric::LogType) => out.push_str(self.config.log_type.code()),
+            Source::Metric(Metric::LogVersion) => out.push_str(&self.config.log_version),
+            Source::Metric(Metric::FormatVersion) => out.push_str(&self.config.format_version),
+            // The encoder numbers the parts itself.
+            Source::Metric(Metric::PartNumber | Metric::TotalParts) => {}
+            Source::Metric(metric) => self.values.write(metric, out),
+            Source::Dimension(place) => {
+                if let Some(dimension) = self.layout.dimensions.get(usize::from(place)) {
+                    self.values.write_dimension(&dimension.key, &dimension.name, out);
+                }
+            }
+        }
+    }
+}
+
+/// Leaves at most `size` characters.
+fn shorten(value: &mut String, size: usize) {
+    if let Some((end, _)) = value.char_indices().nth(size) {
+        value.truncate(end);
+    }
+}
+
+/// Whether `needle`, which is in lower case, is in `text`, whatever the case there.
+fn contains_in_any_case(text: &str, needle: &str) -> bool {
+    text.char_indices().any(|(at, _)| {
+        let mut lower = text.get(at..).unwrap_or_default().chars().flat_map(char::to_lowercase);
+        needle.chars().all(|c| lower.next() == Some(c))
+    })
+}
+
+#[cfg(test)]
+mod tests;

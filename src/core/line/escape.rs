@@ -1,0 +1,256 @@
+//! How a value is written in a line, and read again.
+//!
+//! The separator of keys is written as its stand-in; then each byte of UTF-8 but unreserved characters (RFC 3986
+//! §2.3) and `: , ; ( ) / * @ ! '` as `%XX`.
+
+use std::borrow::Cow;
+
+use super::config::Separators;
+
+/// What a value is written with as it is.
+const PLAIN: [bool; 256] = plain();
+
+/// Why a written value cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A `%` without two hexadecimal digits.
+    Escape,
+    /// Bytes that are not UTF-8.
+    Utf8,
+    /// A character that is always written as `%XX`.
+    Raw(char),
+}
+
+/// Appends a value as it is written.
+pub(super) fn push_escaped(value: &str, separators: &Separators, out: &mut String) {
+    let mut run = 0;
+    let mut before = None;
+    for (at, byte) in value.bytes().enumerate() {
+        let is_separator = byte == separators.param();
+        let is_plain = PLAIN.get(usize::from(byte)).copied().unwrap_or(false);
+        if is_separator || !is_plain || separators.would_mislead(before, byte) {
+            // Runs end in front of ASCII, or in front of the first byte of a character.
+            out.push_str(value.get(run..at).unwrap_or_default());
+            run = at + 1;
+            if is_separator {
+                out.push_str(separators.stand_in());
+            } else {
+                push_hex(byte, out);
+            }
+        }
+        before = Some(byte);
+    }
+    out.push_str(value.get(run..).unwrap_or_default());
+}
+
+/// The value that was written; on a fault also where in `raw` it is, in bytes.
+pub(super) fn unescaped<'r>(raw: &'r str, separators: &Separators) -> Result<Cow<'r, str>, (usize, Fault)> {
+    if let Some((at, c)) = raw.char_indices().find(|(_, c)| is_never_raw(*c)) {
+        return Err((at, Fault::Raw(c)));
+    }
+    if !raw.contains('%') && !raw.contains(separators.stand_in()) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut value = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while !rest.is_empty() {
+        let (byte, length) = next(rest, separators).ok_or((raw.len() - rest.len(), Fault::Escape))?;
+        value.push(byte);
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    String::from_utf8(value).map(Cow::Owned).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        (written_length(raw, valid, separators), Fault::Utf8)
+    })
+}
+
+/// The most of `raw`, in bytes, that is whole characters of the value and at most `limit`.
+pub(super) fn whole_characters(raw: &str, limit: usize, separators: &Separators) -> usize {
+    let mut end = 0;
+    let mut at = 0;
+    let mut continued = 0;
+    while let Some((byte, length)) = raw.as_bytes().get(at..).and_then(|rest| next(rest, separators)) {
+        at += length;
+        if at > limit {
+            break;
+        }
+        continued = match byte {
+            0xc0..=0xdf => 1,
+            0xe0..=0xef => 2,
+            0xf0..=0xff => 3,
+            0x80..=0xbf => continued - i32::from(continued > 0),
+            _ => 0,
+        };
+        if continued == 0 {
+            end = at;
+        }
+    }
+    end
+}
+
+/// How many bytes of `raw` the first `decoded` bytes of its value take.
+pub(super) fn written_length(raw: &str, decoded: usize, separators: &Separators) -> usize {
+    let mut at = 0;
+    for _ in 0..decoded {
+        let Some((_, length)) = raw.as_bytes().get(at..).and_then(|rest| next(rest, separators)) else {
+            break;
+        };
+        at += length;
+    }
+    at
+}
+
+/// The next byte of the value, and how many bytes it is written with; `None` at the end and at a broken escape.
+fn next(rest: &[u8], separators: &Separators) -> Option<(u8, usize)> {
+    if rest.starts_with(separators.stand_in().as_bytes()) {
+        return Some((separators.param(), separators.stand_in().len()));
+    }
+    match rest {
+        [b'%', high, low, ..] => Some((hex(*high)? << 4 | hex(*low)?, 3)),
+        [b'%', ..] | [] => None,
+        [byte, ..] => Some((*byte, 1)),
+    }
+}
+
+/// These, space and what cannot be seen are always escaped; so is `%`, with which escapes begin.
+fn is_never_raw(c: char) -> bool {
+    matches!(c, '&' | '=' | '?' | '#' | '+') || c.is_control() || c.is_whitespace()
+}
+
+fn push_hex(byte: u8, out: &mut String) {
+    out.push('%');
+    for digit in [byte >> 4, byte & 15] {
+        out.push(char::from(if digit < 10 { b'0' + digit } else { b'A' - 10 + digit }));
+    }
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "constant evaluation has no other access; a wrong index cannot build"
+)]
+const fn plain() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut rest: &[u8] = b"-._~:,;()/*@!'";
+    while let [first, others @ ..] = rest {
+        table[*first as usize] = true;
+        rest = others;
+    }
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = true;
+        }
+        byte += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn escaped(value: &str, separators: &Separators) -> String {
+        let mut out = String::new();
+        push_escaped(value, separators, &mut out);
+        out
+    }
+
+    #[rstest]
+    #[case::unreserved("aZ09-._", "aZ09-._")]
+    #[case::kept(":,;()/@*!'", ":,;()/@*!'")]
+    #[case::always_escaped("%&=?#+ ", "%25%26%3D%3F%23%2B%20")]
+    #[case::others("\"<>[]{}|\\^`$", "%22%3C%3E%5B%5D%7B%7D%7C%5C%5E%60%24")]
+    #[case::utf8("é機🎬", "%C3%A9%E6%A9%9F%F0%9F%8E%AC")]
+    #[case::control("\n\0\u{7f}", "%0A%00%7F")]
+    #[case::separator("a~b~~", "a*@*b*@**@*")]
+    #[case::size("1920*1080", "1920*1080")]
+    #[case::mail("box@example.net", "box@example.net")]
+    #[case::stand_in("*@*", "*%40*")]
+    #[case::stand_in_and_separator("*@*~", "*%40**@*")]
+    #[case::beginning_of_one("*@~", "*%40*@*")]
+    #[case::end_of_one("~@*", "*@*@*")]
+    #[case::between("*~@*~*", "**@*@**@**")]
+    fn written(#[case] value: &str, #[case] raw: &str) {
+        let separators = Separators::default();
+        assert_eq!(escaped(value, &separators), raw);
+        assert_eq!(unescaped(raw, &separators).as_deref(), Ok(value));
+    }
+
+    #[rstest]
+    #[case::cut_escape("ab%4", 2, Fault::Escape)]
+    #[case::no_hex("%zz", 0, Fault::Escape)]
+    #[case::lone_percent("50%", 2, Fault::Escape)]
+    #[case::not_utf8("*@*%C3%28", 3, Fault::Utf8)]
+    #[case::half_a_character("a%E6%A9", 1, Fault::Utf8)]
+    #[case::equals("a=b", 1, Fault::Raw('='))]
+    #[case::space("a b", 1, Fault::Raw(' '))]
+    #[case::newline("a\n", 1, Fault::Raw('\n'))]
+    fn broken(#[case] raw: &str, #[case] at: usize, #[case] fault: Fault) {
+        assert_eq!(unescaped(raw, &Separators::default()), Err((at, fault)));
+    }
+
+    #[rstest]
+    #[case("abc", 2, 2)]
+    #[case("a%C3%A9b", 6, 1)]
+    #[case("a%C3%A9b", 7, 7)]
+    #[case("%F0%9F%8E%AC", 11, 0)]
+    #[case("a*@*b", 3, 1)]
+    #[case("a*@*b", 4, 4)]
+    #[case("abc", 99, 3)]
+    fn cut_between_characters(#[case] raw: &str, #[case] limit: usize, #[case] length: usize) {
+        assert_eq!(whole_characters(raw, limit, &Separators::default()), length);
+    }
+
+    fn separators() -> impl Strategy<Value = Separators> {
+        ("[~&!$*@'+]", "[-._~()/*@!']{1,4}")
+            .prop_filter_map("a pair", |(param, stand_in)| Separators::new(&param, &stand_in).ok())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_value_is_read_as_it_was(value in any::<String>(), separators in separators()) {
+            let raw = escaped(&value, &separators);
+            prop_assert!(raw.is_ascii());
+            prop_assert!(!raw.as_bytes().contains(&separators.param()));
+            prop_assert!(!raw.contains(['=', '&', '?', '#', '+', ' ']));
+            prop_assert_eq!(unescaped(&raw, &separators), Ok(Cow::Owned(value)));
+        }
+
+        /// Dense in what could be taken for something else.
+        #[test]
+        fn any_knot_is_read_as_it_was(value in "[-*@~.%!'&+4026]{0,12}", separators in separators()) {
+            let raw = escaped(&value, &separators);
+            prop_assert_eq!(unescaped(&raw, &separators), Ok(Cow::Owned(value)));
+        }
+
+        #[test]
+        fn a_cut_value_is_the_beginning_of_the_whole(value in "[*@~é機a🎬]{0,9}", limit in 0..60_usize, separators in separators()) {
+            let raw = escaped(&value, &separators);
+            let length = whole_characters(&raw, limit, &separators);
+            prop_assert!(length <= limit);
+            let cut = unescaped(&raw[..length], &separators).unwrap();
+            prop_assert!(value.starts_with(&*cut));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(raw in "\\PC{0,30}", separators in separators()) {
+            if let Err((at, _)) = unescaped(&raw, &separators) {
+                prop_assert!(at < raw.len());
+            }
+        }
+    }
+}
