@@ -7,4 +7,5 @@ mod cli;
 mod common;
 mod daemon;
 mod netlink;
+mod tls;
 mod uplink;
