@@ -51,3 +51,31 @@ pub(crate) fn install_hook() {
         }
     }));
 }
+
+/// Panics at the 50th buffer if `STBEACON_TEST_PANIC` is 1: a test shows that the player plays on.
+#[cfg(feature = "test-panic")]
+#[allow(clippy::panic, reason = "on demand")]
+pub(crate) fn panic_on_demand(buffers: u64) {
+    static WANTED: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("STBEACON_TEST_PANIC").is_some_and(|value| value == "1"));
+    if buffers == 50 && *WANTED {
+        panic!("asked for by STBEACON_TEST_PANIC");
+    }
+}
+
+/// Does nothing in a library that is meant for a player.
+#[cfg(not(feature = "test-panic"))]
+pub(crate) const fn panic_on_demand(_buffers: u64) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_panic_nothing_is_called() {
+        assert_eq!(guard(0, || 1), 1);
+        assert_eq!(guard(0, || std::panic::resume_unwind(Box::new("a fault"))), 0);
+        assert!(is_out_of_use());
+        assert_eq!(guard(0, || 1), 0);
+    }
+}

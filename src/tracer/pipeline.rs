@@ -121,7 +121,10 @@ pub(crate) fn message(pipeline: &gst::Pipeline, message: &gst::Message) {
             let (processed, dropped) = qos.stats();
             let (Some(processed), Some(dropped)) = (buffers(processed), buffers(dropped)) else { return };
             match watch.kind() {
-                Kind::Decoder(decoder) => decoder.qos(dropped, jitter),
+                Kind::Decoder(decoder) => {
+                    let (_, _, _, timestamp, _) = qos.get();
+                    decoder.qos(dropped, jitter, timestamp.map(gst::ClockTime::nseconds));
+                }
                 Kind::Sink(sink) => sink.qos(processed, dropped),
                 Kind::Input(_) => {}
             }
@@ -168,7 +171,7 @@ pub(crate) fn seek(pad: &gst::Pad, seek: &gst::event::Seek) {
     let told = Seek { phase: SeekPhase::Start, from, to, rate };
     let Some(run) = hub.run(key) else { return };
     run.said.remember_seek(seqnum);
-    let before = run.wait.seek.replace(SeekUnderWay { seqnum, at: now, told });
+    let before = run.wait.seek.replace(SeekUnderWay { seqnum, at: now, since: clock::monotonic(), told });
     if let Some(before) = before {
         // The one before never got as far as a frame.
         hub.tell(now, now, key, SessionEvent::Seek(Seek { phase: SeekPhase::End, ..before.told }));

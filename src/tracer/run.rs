@@ -90,7 +90,10 @@ pub(crate) struct Wait {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SeekUnderWay {
     pub(crate) seqnum: u32,
+    /// When it was asked for, boot time.
     pub(crate) at: Millis,
+    /// The same, monotonic.
+    pub(crate) since: Millis,
     pub(crate) told: Seek,
 }
 
@@ -197,7 +200,7 @@ impl Run {
             events.push((clock::to_boottime(at), SessionEvent::FirstFrame));
         }
         if let Some(seek) = self.wait.seek {
-            let done = self.leading().filter_map(|sink| sink.sought(seek.seqnum)).min();
+            let done = self.leading().filter_map(|sink| sink.landed(seek.seqnum, seek.since)).min();
             // A seek that was refused, or that a live stream ignores, has no first frame of its own.
             let given_up = now.since(seek.at) > SEEK_PATIENCE
                 && self.leading().any(|sink| {

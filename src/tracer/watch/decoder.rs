@@ -26,6 +26,8 @@ pub(crate) struct Decoder {
     empty: AtomicU64,
     late: Mutex<Late>,
     late_total: AtomicU64,
+    /// What is to be shown before this time, in ns, is too late, the sink says.
+    late_until: AtomicU64,
 }
 
 /// Frames that the decoder gave up for lateness, from the totals in its QoS messages.
@@ -42,6 +44,15 @@ struct Feeding {
     stop: Option<u64>,
 }
 
+/// What the source pad's probe alone knows.
+#[derive(Debug)]
+struct Emerging {
+    slots: Slots,
+    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
+    /// How long the newest frame is shown, in ns.
+    duration: u64,
+}
+
 impl Decoder {
     pub(crate) fn new(medium: Medium) -> Self {
         Self {
@@ -53,6 +64,7 @@ impl Decoder {
             empty: AtomicU64::new(0),
             late: Mutex::default(),
             late_total: AtomicU64::new(0),
+            late_until: AtomicU64::new(0),
         }
     }
 
@@ -60,12 +72,14 @@ impl Decoder {
         self.medium
     }
 
-    /// A QoS message of this decoder: `dropped` is its total, `jitter` how late it was in ns.
-    pub(crate) fn qos(&self, dropped: u64, jitter: i64) {
+    /// A QoS message of this decoder: `dropped` is its total, `jitter` how late the frame to be shown at `time`
+    /// was, both in ns.
+    pub(crate) fn qos(&self, dropped: u64, jitter: i64, time: Option<u64>) {
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
         // The total starts anew at a flush. Messages may be lost on the way, so they are never counted.
         let new = if dropped >= late.dropped { dropped - late.dropped } else { dropped };
         late.dropped = dropped;
+        self.flight.account(time);
         // Dropped in good time is dropped because it could not be decoded.
         if jitter > 0 {
             self.late_total.fetch_add(new, Ordering::Relaxed);
@@ -82,7 +96,7 @@ impl Decoder {
     }
 
     pub(super) fn tally(&self) -> Tally {
-        let late = self.late_total.load(Ordering::Relaxed);
+        let late = self.late();
         let corrupted = self.corrupted.load(Ordering::Relaxed);
         let missing = if self.framed.load(Ordering::Relaxed) { self.flight.missing(late) } else { 0 };
         let decoded = self.flight.came();
@@ -125,24 +139,26 @@ impl Decoder {
 
     fn install_src(self: &Arc<Self>, pad: &gst::Pad) {
         let decoder = Arc::clone(self);
-        // Taken by this pad's streaming thread alone, and so never waited for.
-        let slots = Mutex::new(Slots::new(match self.medium {
+        let slots = Slots::new(match self.medium {
             Medium::Video => Rule::Picture,
             Medium::Audio => Rule::Sound,
-        }));
+        });
+        // Taken by this pad's streaming thread, and for a few instructions by a QoS event that passes it.
+        let emerging = Mutex::new(Emerging { slots, segment: None, duration: 0 });
         let mask = gst::PadProbeType::BUFFER
             | gst::PadProbeType::BUFFER_LIST
             | gst::PadProbeType::EVENT_DOWNSTREAM
+            | gst::PadProbeType::EVENT_UPSTREAM
             | gst::PadProbeType::EVENT_FLUSH;
         pad.add_probe(mask, move |_, info| {
             guard(gst::PadProbeReturn::Remove, || {
-                let mut slots = slots.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut emerging = emerging.lock().unwrap_or_else(PoisonError::into_inner);
                 match &info.data {
-                    Some(gst::PadProbeData::Buffer(buffer)) => decoder.emerge(&mut slots, buffer),
+                    Some(gst::PadProbeData::Buffer(buffer)) => decoder.emerge(&mut emerging, buffer),
                     Some(gst::PadProbeData::BufferList(list)) => {
-                        list.iter().for_each(|buffer| decoder.emerge(&mut slots, buffer));
+                        list.iter().for_each(|buffer| decoder.emerge(&mut emerging, buffer));
                     }
-                    Some(gst::PadProbeData::Event(event)) => decoder.event_out(&mut slots, event),
+                    Some(gst::PadProbeData::Event(event)) => decoder.event_out(&mut emerging, event),
                     _ => {}
                 }
                 gst::PadProbeReturn::Ok
@@ -164,16 +180,19 @@ impl Decoder {
         if outside || header || buffer.size() == 0 || buffer.flags().intersects(hidden) {
             return;
         }
-        self.flight.feed(pts);
+        let late_until = self.late_until.load(Ordering::Relaxed);
+        let behind = pts.is_some_and(|pts| pts <= late_until && late_until > 0);
+        self.flight.feed(pts, behind);
     }
 
-    fn emerge(&self, slots: &mut Slots, buffer: &gst::BufferRef) {
+    fn emerge(&self, emerging: &mut Emerging, buffer: &gst::BufferRef) {
         let pts = buffer.pts().map(gst::ClockTime::nseconds);
         let duration = buffer.duration().map(gst::ClockTime::nseconds);
         if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
             self.corrupted.fetch_add(1, Ordering::Relaxed);
         }
-        let empty = slots.frame(pts, duration);
+        emerging.duration = duration.unwrap_or(0);
+        let empty = emerging.slots.frame(pts, duration);
         if empty > 0 {
             self.empty.fetch_add(empty, Ordering::Relaxed);
         }
@@ -182,6 +201,32 @@ impl Decoder {
             self.flight.excuse_all_but_one();
         }
         self.flight.emerge(pts);
+    }
+
+    /// Frames given up for lateness: those the decoder says it dropped, and those it must have skipped.
+    fn late(&self) -> u64 {
+        let skipped = if self.framed.load(Ordering::Relaxed) { self.flight.skipped() } else { 0 };
+        self.late_total.load(Ordering::Relaxed) + skipped
+    }
+
+    fn flush(&self) {
+        self.late_until.store(0, Ordering::Relaxed);
+        self.flight.flush(self.late());
+    }
+
+    /// The sink says how late it is; decoders act on it, see the QoS design of GStreamer.
+    fn qos_event(&self, emerging: &Emerging, qos: &gst::event::Qos) {
+        let (_, _, diff, timestamp) = qos.get();
+        let (Some(segment), Some(timestamp)) = (&emerging.segment, timestamp) else { return };
+        // As GstVideoDecoder reckons: late by `diff`, by as much again until it has caught up, and by a frame.
+        // A codec that was told to skip does so for one more.
+        let late = u64::try_from(diff).ok().filter(|late| *late > 0);
+        let until = late.and_then(|late| {
+            let ahead = late.saturating_mul(2).saturating_add(2 * emerging.duration);
+            let earliest = timestamp.nseconds().saturating_add(ahead);
+            segment.position_from_running_time(gst::ClockTime::from_nseconds(earliest))
+        });
+        self.late_until.store(until.map_or(0, gst::ClockTime::nseconds), Ordering::Relaxed);
     }
 
     fn event_in(&self, feeding: &mut Feeding, event: &gst::EventRef) {
@@ -199,19 +244,21 @@ impl Decoder {
                 }
                 self.flight.segment_in(backwards);
             }
-            gst::EventView::FlushStop(_) => self.flight.flush(self.late_total.load(Ordering::Relaxed)),
+            gst::EventView::FlushStop(_) => self.flush(),
             _ => {}
         }
     }
 
-    fn event_out(&self, slots: &mut Slots, event: &gst::EventRef) {
+    fn event_out(&self, emerging: &mut Emerging, event: &gst::EventRef) {
         match event.view() {
-            gst::EventView::Segment(_) => {
-                slots.reset();
+            gst::EventView::Segment(segment) => {
+                emerging.slots.reset();
+                emerging.segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
                 self.flight.segment_out();
             }
-            gst::EventView::FlushStop(_) => slots.reset(),
+            gst::EventView::FlushStop(_) => emerging.slots.reset(),
             gst::EventView::Eos(_) => self.flight.drain(),
+            gst::EventView::Qos(qos) => self.qos_event(emerging, qos),
             _ => {}
         }
     }

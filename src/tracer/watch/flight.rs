@@ -17,6 +17,9 @@ const REMEMBERED: usize = 128;
 /// Shown at no known time: counts as on its way until the decoder is empty.
 const UNKNOWN: u64 = u64::MAX;
 
+/// Marks the time of a unit that went in when it was too late already. Times of 292 years do not occur.
+const BEHIND: u64 = 1 << 63;
+
 /// What is inside one decoder.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -30,6 +33,10 @@ pub(super) struct Flight {
     came: AtomicU64,
     /// The newest presentation time that came out of this segment, plus one; 0 where none has.
     newest: AtomicU64,
+    /// Units that were too late when they went in, and those of them that came out all the same
+    /// or of which the decoder itself says what became of them.
+    behind_fed: AtomicU64,
+    behind_done: AtomicU64,
     /// Units whose loss is nobody's fault: thrown away by a flush.
     excused: AtomicU64,
     /// Segments that went in and that came out.
@@ -49,6 +56,8 @@ impl Default for Flight {
             segment: AtomicU64::new(0),
             came: AtomicU64::new(0),
             newest: AtomicU64::new(0),
+            behind_fed: AtomicU64::new(0),
+            behind_done: AtomicU64::new(0),
             excused: AtomicU64::new(0),
             segments_in: AtomicU64::new(0),
             segments_out: AtomicU64::new(0),
@@ -59,11 +68,16 @@ impl Default for Flight {
 }
 
 impl Flight {
-    /// A unit goes in, to be shown at `time` ns. One that is not expected to come out must not be told.
-    pub(super) fn feed(&self, time: Option<u64>) {
+    /// A unit goes in, to be shown at `time` ns; `behind` if the sink has said that this is too late. One that
+    /// is not expected to come out must not be told.
+    pub(super) fn feed(&self, time: Option<u64>, behind: bool) {
         let number = self.fed.load(Ordering::Relaxed);
+        let behind = behind && time.is_some();
         if let Some(slot) = self.slot(number) {
-            slot.store(time.unwrap_or(UNKNOWN), Ordering::Relaxed);
+            slot.store(time.map_or(UNKNOWN, |t| t | if behind { BEHIND } else { 0 }), Ordering::Relaxed);
+        }
+        if behind {
+            self.behind_fed.fetch_add(1, Ordering::Relaxed);
         }
         self.drained.store(false, Ordering::Relaxed);
         self.fed.store(number + 1, Ordering::Release);
@@ -71,9 +85,23 @@ impl Flight {
 
     /// A frame comes out, to be shown at `time` ns.
     pub(super) fn emerge(&self, time: Option<u64>) {
+        self.account(time);
         self.came.fetch_add(1, Ordering::Relaxed);
         if let Some(time) = time {
             self.newest.fetch_max(time.saturating_add(1), Ordering::Release);
+        }
+    }
+
+    /// What became of the unit to be shown at `time` ns is known: it came out, or the decoder says it dropped it.
+    pub(super) fn account(&self, time: Option<u64>) {
+        let Some(time) = time else { return };
+        if self.behind_fed.load(Ordering::Relaxed) <= self.behind_done.load(Ordering::Relaxed) {
+            return;
+        }
+        let known = self.times.iter().find(|slot| slot.load(Ordering::Relaxed) == time | BEHIND);
+        if let Some(slot) = known {
+            slot.store(time, Ordering::Relaxed);
+            self.behind_done.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -119,6 +147,16 @@ impl Flight {
         self.fed.load(Ordering::Acquire)
     }
 
+    /// Units that were too late when they went in, never came out, and were not said to be dropped.
+    ///
+    /// A decoder that is behind may skip pictures inside its codec, of which it posts no QoS message.
+    pub(super) fn skipped(&self) -> u64 {
+        let fed = self.behind_fed.load(Ordering::Acquire);
+        let inside = if self.drained.load(Ordering::Relaxed) { 0 } else { self.coming(self.fed(), true) };
+        let came = self.behind_done.load(Ordering::Relaxed);
+        fed.saturating_sub(inside).saturating_sub(came)
+    }
+
     /// Units that never came out, apart from the `late` ones that the decoder gave up for lateness.
     pub(super) fn missing(&self, late: u64) -> u64 {
         // In this order a unit on the move is at worst taken for one that is inside.
@@ -145,14 +183,22 @@ impl Flight {
         if awaits_segment || self.backwards.load(Ordering::Relaxed) {
             return most;
         }
+        most.min(self.coming(fed, false))
+    }
+
+    /// Units of this segment that are to be shown after all that came out; of those, the ones `behind` only.
+    fn coming(&self, fed: u64, behind: bool) -> u64 {
         let newest = self.newest.load(Ordering::Acquire);
         let segment = self.segment.load(Ordering::Relaxed);
         let oldest = fed.saturating_sub(REMEMBERED as u64).max(segment);
         let coming = (oldest..fed)
             .filter_map(|number| self.slot(number))
-            .filter(|slot| slot.load(Ordering::Relaxed) >= newest)
+            .map(|slot| slot.load(Ordering::Relaxed))
+            .filter(|time| {
+                *time == UNKNOWN || ((time & !BEHIND) >= newest && (!behind || time & BEHIND != 0))
+            })
             .count();
-        most.min(coming as u64)
+        coming as u64
     }
 
     fn slot(&self, number: u64) -> Option<&AtomicU64> {
@@ -175,7 +221,7 @@ mod tests {
         flight.segment_in(false);
         flight.segment_out();
         for &n in fed {
-            flight.feed(Some(n * FRAME));
+            flight.feed(Some(n * FRAME), false);
         }
         for &n in came {
             flight.emerge(Some(n * FRAME));
@@ -218,7 +264,7 @@ mod tests {
         // After a seek backwards times are low again.
         flight.segment_in(false);
         flight.segment_out();
-        flight.feed(Some(0));
+        flight.feed(Some(0), false);
         flight.emerge(Some(0));
         flight.drain();
         assert_eq!(flight.missing(0), 1);
@@ -228,7 +274,7 @@ mod tests {
     fn a_new_segment_may_start_its_times_anew() {
         let flight = flight(&[10, 11, 12], &[10]);
         flight.segment_in(false);
-        flight.feed(Some(0));
+        flight.feed(Some(0), false);
         assert_eq!(flight.missing(0), 0);
         flight.emerge(Some(11 * FRAME));
         flight.emerge(Some(12 * FRAME));
@@ -242,13 +288,25 @@ mod tests {
     fn without_times_only_the_end_tells() {
         let flight = Flight::default();
         for _ in 0..5 {
-            flight.feed(None);
+            flight.feed(None, false);
         }
         flight.emerge(Some(0));
         flight.emerge(Some(FRAME));
         assert_eq!(flight.missing(0), 0);
         flight.drain();
         assert_eq!(flight.missing(0), 3);
+    }
+
+    #[test]
+    fn what_is_skipped_while_behind_is_told_apart() {
+        let flight = flight(&[0, 1], &[0, 1]);
+        for n in 2..6 {
+            flight.feed(Some(n * FRAME), n < 5);
+        }
+        flight.emerge(Some(3 * FRAME));
+        assert_eq!(flight.skipped(), 1, "2 was overtaken, 4 may still come");
+        flight.emerge(Some(5 * FRAME));
+        assert_eq!((flight.skipped(), flight.missing(flight.skipped())), (2, 0));
     }
 
     #[test]
@@ -273,7 +331,7 @@ mod tests {
             let mut told = 0;
             let mut gone = 0;
             for n in 0..lost.len() {
-                flight.feed(Some(n as u64 * FRAME));
+                flight.feed(Some(n as u64 * FRAME), false);
                 if let Some(out) = n.checked_sub(depth) {
                     if lost[out] { gone += 1; } else { flight.emerge(Some(out as u64 * FRAME)); }
                 }

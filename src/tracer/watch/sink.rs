@@ -10,7 +10,7 @@ use stbeacon_core::player::Frames;
 use stbeacon_core::time::Millis;
 
 use super::Medium;
-use crate::guard::guard;
+use crate::guard::{self, guard};
 use crate::tally::Tally;
 use crate::{clock, pipeline};
 
@@ -42,18 +42,23 @@ pub(crate) struct Sink {
     stalled: AtomicBool,
     /// Monotonic time in ms at which a buffer ended a stall; 0 if none has.
     resumed: AtomicU64,
-    seek: Seeking,
+    landing: Landing,
     segment: Mutex<Option<gst::FormattedSegment<gst::ClockTime>>>,
     stats: Mutex<Stats>,
 }
 
-/// The newest seek that passed through.
+/// The newest flush or segment, and the buffer after it: how a seek is known to be done.
+///
+/// The seek event itself is no landmark: the first sink that is given it passes it upstream, and all is flushed
+/// before the second sink sees it.
 #[derive(Debug, Default)]
-struct Seeking {
-    /// Its sequence number; 0 if none is under way.
+struct Landing {
+    /// Sequence number of the flush or segment, which is that of the seek that caused it.
     seqnum: AtomicU32,
-    /// The flush or segment that it causes has come: the next buffer is its first.
-    arrived: AtomicBool,
+    /// Monotonic time in ms of the newest flush.
+    flushed: AtomicU64,
+    /// The next buffer is the first after it.
+    awaited: AtomicBool,
     /// Monotonic time in ms of that buffer; 0 until it comes.
     done: AtomicU64,
 }
@@ -86,7 +91,7 @@ impl Default for Sink {
             ended: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             resumed: AtomicU64::new(0),
-            seek: Seeking::default(),
+            landing: Landing::default(),
             segment: Mutex::default(),
             stats: Mutex::default(),
         }
@@ -127,12 +132,15 @@ impl Sink {
         Some(Millis(self.resumed.load(Ordering::Acquire))).filter(|at| at.0 > 0)
     }
 
-    /// Monotonic time of the first buffer after the seek of this number.
-    pub(crate) fn sought(&self, seqnum: u32) -> Option<Millis> {
-        if self.seek.seqnum.load(Ordering::Acquire) != seqnum {
-            return None;
-        }
-        Some(Millis(self.seek.done.load(Ordering::Acquire))).filter(|at| at.0 > 0)
+    /// Monotonic time of the first buffer after the seek of this number that was asked for at `since`.
+    pub(crate) fn landed(&self, seqnum: u32, since: Millis) -> Option<Millis> {
+        let landing = &self.landing;
+        let done = Some(Millis(landing.done.load(Ordering::Acquire))).filter(|at| at.0 > 0)?;
+        // Not every element keeps the number; a flush after the seek is taken for its own.
+        let flushed = landing.flushed.load(Ordering::Relaxed);
+        let is_its_own =
+            landing.seqnum.load(Ordering::Relaxed) == seqnum || (flushed >= since.0 && flushed > 0);
+        is_its_own.then_some(done)
     }
 
     /// What it shows, once that is known.
@@ -197,7 +205,6 @@ impl Sink {
                     Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(|b| sink.reach(b)),
                     Some(gst::PadProbeData::Event(event)) if event.is_upstream() => {
                         if let gst::EventView::Seek(seek) = event.view() {
-                            sink.seek(seek);
                             pipeline::seek(pad, seek);
                         }
                     }
@@ -233,7 +240,8 @@ impl Sink {
     }
 
     fn reach(&self, buffer: &gst::BufferRef) {
-        self.reached.fetch_add(1, Ordering::Relaxed);
+        let reached = self.reached.fetch_add(1, Ordering::Relaxed) + 1;
+        guard::panic_on_demand(reached);
         if matches!(self.content.load(Ordering::Relaxed), 2 | 4) {
             self.fed.fetch_add(buffer.size() as u64, Ordering::Relaxed);
         }
@@ -248,8 +256,9 @@ impl Sink {
         if self.stalled.load(Ordering::Relaxed) && self.stalled.swap(false, Ordering::Acquire) {
             self.resumed.store(now.0.max(1), Ordering::Release);
         }
-        if self.seek.arrived.load(Ordering::Relaxed) && self.seek.arrived.swap(false, Ordering::Acquire) {
-            self.seek.done.store(now.0.max(1), Ordering::Release);
+        let landing = &self.landing;
+        if landing.awaited.load(Ordering::Relaxed) && landing.awaited.swap(false, Ordering::Acquire) {
+            landing.done.store(now.0.max(1), Ordering::Release);
         }
         if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::Acquire) {
             self.first.store(now.0.max(1), Ordering::Release);
@@ -263,9 +272,7 @@ impl Sink {
             gst::EventView::Segment(segment) => {
                 // A flush before this has set the totals to zero: seen here, before they grow again.
                 self.read(element);
-                if self.seek.seqnum.load(Ordering::Relaxed) == number_of(event.seqnum()) {
-                    self.seek.arrived.store(true, Ordering::Release);
-                }
+                self.await_landing(event);
                 let segment = segment.segment().downcast_ref::<gst::ClockTime>().cloned();
                 self.newest.store(NONE, Ordering::Relaxed);
                 *self.segment.lock().unwrap_or_else(PoisonError::into_inner) = segment;
@@ -277,11 +284,8 @@ impl Sink {
             gst::EventView::FlushStop(_) => {
                 self.read(element);
                 self.ended.store(false, Ordering::Relaxed);
-                if self.seek.seqnum.load(Ordering::Relaxed) != 0
-                    && self.seek.done.load(Ordering::Relaxed) == 0
-                {
-                    self.seek.arrived.store(true, Ordering::Release);
-                }
+                self.landing.flushed.store(clock::monotonic().0.max(1), Ordering::Relaxed);
+                self.await_landing(event);
             }
             gst::EventView::Eos(_) => {
                 self.read(element);
@@ -291,10 +295,10 @@ impl Sink {
         }
     }
 
-    fn seek(&self, seek: &gst::event::Seek) {
-        self.seek.done.store(0, Ordering::Relaxed);
-        self.seek.arrived.store(false, Ordering::Relaxed);
-        self.seek.seqnum.store(number_of(seek.seqnum()), Ordering::Release);
+    fn await_landing(&self, event: &gst::EventRef) {
+        self.landing.done.store(0, Ordering::Relaxed);
+        self.landing.seqnum.store(number_of(event.seqnum()), Ordering::Relaxed);
+        self.landing.awaited.store(true, Ordering::Release);
     }
 
     fn read(&self, element: &glib::WeakRef<gst::Element>) {
