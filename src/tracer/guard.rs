@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gstreamer as gst;
 
+use crate::link;
+
 /// The tracer's category in GStreamer's debug log: `GST_DEBUG=stbeacon:6`.
 pub(crate) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("stbeacon", gst::DebugColorFlags::empty(), Some("stbeacon player watch"))
@@ -28,6 +30,8 @@ pub(crate) fn guard<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
             // The payload is anybody's type; its drop must not be the second panic.
             std::mem::forget(payload);
             OUT_OF_USE.store(true, Ordering::Relaxed);
+            // The daemon is not to wait for more.
+            link::cut();
             otherwise
         }
     }

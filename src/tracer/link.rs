@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr, connect, recv, send, shutdown, socket,
+};
 use stbeacon_core::player::{DEFAULT_SOCKET, MAX_DATAGRAM, Reply, SOCKET_ENV};
 use stbeacon_core::time::Millis;
 
@@ -24,6 +26,14 @@ const FAREWELL: Millis = Millis(2_000);
 /// The descriptor of this process's connection, or -1: a forked child closes its copy, or the daemon would not
 /// see its parent go.
 pub(crate) static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+
+/// Ends the connection without waiting for any lock.
+pub(crate) fn cut() {
+    let descriptor = DESCRIPTOR.load(Ordering::Relaxed);
+    if descriptor >= 0 {
+        let _ = shutdown(descriptor, Shutdown::Both);
+    }
+}
 
 /// A connection that comes and goes.
 #[derive(Debug)]
