@@ -31,6 +31,9 @@ pub(super) fn close_reason(generator: &mut SchemaGenerator) -> Schema {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use jsonschema::Validator;
     use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::{Value, json};
@@ -44,7 +47,9 @@ mod tests {
     const RENEW: &str = "STBEACON_RENEW_SCHEMA";
 
     fn valid(body: &Value) -> bool {
-        jsonschema::validator_for(batch_schema().as_value()).unwrap().is_valid(body)
+        static VALIDATOR: LazyLock<Validator> =
+            LazyLock::new(|| jsonschema::validator_for(batch_schema().as_value()).unwrap());
+        VALIDATOR.is_valid(body)
     }
 
     fn good() -> Value {

@@ -95,7 +95,7 @@ impl Framer {
         if self.skip > 0 {
             let skipped = self.skip.min(rest.len());
             if !self.bad.is_empty() {
-                self.bad.extend(rest.iter().take(skipped));
+                self.bad.extend_from_slice(first(rest, skipped));
             }
             self.skip -= skipped;
             return skipped;
@@ -107,7 +107,7 @@ impl Framer {
             }
         }
         let taken = (PACKET - self.pending.len()).min(rest.len());
-        self.pending.extend(rest.iter().take(taken));
+        self.pending.extend_from_slice(first(rest, taken));
         if let Some(&packet) = self.pending.first_chunk() {
             self.pending.clear();
             self.packet(stride, &packet, None, take);
@@ -149,7 +149,7 @@ impl Framer {
     /// Not in sync: takes the next piece of `rest`, and says how long it was.
     fn search(&mut self, rest: &[u8], take: &mut impl FnMut(&[u8; PACKET], Option<usize>)) -> usize {
         let taken = (WINDOW - self.pending.len()).min(rest.len());
-        self.pending.extend(rest.iter().take(taken));
+        self.pending.extend_from_slice(first(rest, taken));
 
         let mut from = 0;
         while let Some(bytes) = self.pending.get(from..) {
@@ -190,6 +190,11 @@ impl Framer {
             };
         }
     }
+}
+
+/// The first `length` bytes.
+fn first(bytes: &[u8], length: usize) -> &[u8] {
+    bytes.get(..length).unwrap_or(bytes)
 }
 
 /// Whether the first byte, a sync byte, is followed by others at a stride. The strides are tried in the order in
