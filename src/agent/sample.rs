@@ -9,7 +9,7 @@ use stbeacon_core::time::WallAnchor;
 
 use crate::cli::{self, Failure};
 use crate::clock;
-use crate::netlink::{self, LinkModes, Selection, Socket};
+use crate::netlink::{LinkModes, Netlink, Selection};
 
 const HELP: &str = "\
 Print one network report for each running interface, now, as the JSON array that a server would get.
@@ -46,8 +46,9 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let interfaces = Socket::route()
-        .and_then(|mut socket| netlink::dump(&mut socket))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let interfaces = runtime
+        .and_then(|runtime| runtime.block_on(async { Netlink::open()?.dump().await }))
         .map_err(|error| Failure::environment(format!("the kernel does not list its interfaces: {error}")))?;
     let at = clock::now();
     // Whoever looks at it now wants to see it now, whatever the clock says.

@@ -8,7 +8,7 @@ use stbeacon_core::stb::Network;
 use tokio::sync::mpsc::Sender;
 
 use crate::daemon::Input;
-use crate::netlink::{self, Interfaces, LinkModes, Monitor, Selection, Socket};
+use crate::netlink::{Interfaces, LinkModes, Monitor, Netlink, Selection};
 
 /// Notifications come in bursts: one look after each burst is enough, and not more than one a second.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Sampler {
     /// Opened again after a failure.
-    socket: Option<Socket>,
+    netlink: Option<Netlink>,
     modes: LinkModes,
     interfaces: Interfaces,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Sampler {
 pub(crate) async fn watch(inputs: Sender<Input>) {
     let mut monitor = Monitor::open();
     loop {
-        let changed = match &monitor {
+        let changed = match &mut monitor {
             Ok(monitor) => monitor.changed().await,
             Err(error) => Err(io::Error::from(error.kind())),
         };
@@ -48,20 +48,20 @@ pub(crate) async fn watch(inputs: Sender<Input>) {
 impl Sampler {
     /// Knows nothing yet.
     pub(crate) fn new() -> Self {
-        Self { socket: None, modes: LinkModes::open(), interfaces: Interfaces::default() }
+        Self { netlink: None, modes: LinkModes::open(), interfaces: Interfaces::default() }
     }
 
     /// Asks anew; what has changed goes into the log.
     ///
     /// # Errors
     /// Where the kernel does not answer; what was known stays.
-    pub(crate) fn refresh(&mut self) -> io::Result<()> {
-        let mut socket = match self.socket.take() {
-            Some(socket) => socket,
-            None => Socket::route()?,
+    pub(crate) async fn refresh(&mut self) -> io::Result<()> {
+        let mut netlink = match self.netlink.take() {
+            Some(netlink) => netlink,
+            None => Netlink::open()?,
         };
-        let interfaces = netlink::dump(&mut socket)?;
-        self.socket = Some(socket);
+        let interfaces = netlink.dump().await?;
+        self.netlink = Some(netlink);
         // What is there at the start is no news.
         let level = if self.interfaces == Interfaces::default() { Level::Debug } else { Level::Info };
         for line in interfaces.changes_since(&self.interfaces) {
@@ -75,8 +75,8 @@ impl Sampler {
     ///
     /// # Errors
     /// As [`Sampler::refresh`].
-    pub(crate) fn sample(&mut self, selection: &Selection) -> io::Result<Vec<Network>> {
-        self.refresh()?;
+    pub(crate) async fn sample(&mut self, selection: &Selection) -> io::Result<Vec<Network>> {
+        self.refresh().await?;
         let Self { modes, interfaces, .. } = self;
         Ok(interfaces.reported(selection, |name| modes.mode(name)))
     }

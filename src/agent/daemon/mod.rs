@@ -1,7 +1,7 @@
 //! The daemon: one loop that all else feeds.
 //!
 //! Tasks read sockets and pass on what comes as [`Input`]; [`Daemon`] takes it in, and tells when it next has
-//! something to do by itself. Nothing in it waits for anybody.
+//! something to do by itself. Nothing in it waits for anybody but the kernel.
 
 mod reporting;
 mod turn;
@@ -11,9 +11,10 @@ pub(crate) use self::turn::{Setup, run};
 
 use std::collections::BTreeMap;
 
-use stbeacon_core::player::{Event, Message, Reply};
+use stbeacon_core::player::{Event, Message, Reply, SessionEvent};
 use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::{Peer, Sessions};
+use stbeacon_core::stb::redact;
 use stbeacon_core::time::Millis;
 use tokio::sync::oneshot;
 
@@ -77,7 +78,7 @@ struct Player {
 // === impl Daemon ===
 
 impl Daemon {
-    fn new(now: Millis, source: Source, provisioning: Provisioning, reporting: Reporting) -> Self {
+    async fn new(now: Millis, source: Source, provisioning: Provisioning, reporting: Reporting) -> Self {
         let mut daemon = Self {
             started: now,
             source,
@@ -93,12 +94,12 @@ impl Daemon {
             stop_at: None,
             is_hurried: false,
         };
-        daemon.refresh_interfaces();
+        daemon.refresh_interfaces().await;
         daemon.apply_provisioning(now);
         daemon
     }
 
-    fn handle_input(&mut self, now: Millis, input: Input) {
+    async fn handle_input(&mut self, now: Millis, input: Input) {
         match input {
             Input::Player(peer, what) => self.handle_player(now, peer, what),
             Input::Signal(Signal::Stop) => {
@@ -106,21 +107,21 @@ impl Daemon {
                 self.stop_at = Some(if self.is_hurried { now } else { now + LAST_WORDS });
             }
             Input::Signal(Signal::Reload) => self.reload(now),
-            Input::InterfacesChanged => self.refresh_interfaces(),
+            Input::InterfacesChanged => self.refresh_interfaces().await,
             Input::Posted(outcome) => self.reporting.handle_posted(now, outcome),
             Input::Status(asker) => {
-                let status = self.status(now);
+                let status = self.status(now).await;
                 // Who asked may be gone.
                 let _ = asker.send(serde_json::to_vec(&status).unwrap_or_default());
             }
         }
     }
 
-    fn handle_timeout(&mut self, now: Millis) {
+    async fn handle_timeout(&mut self, now: Millis) {
         self.sessions.handle_timeout(now);
         self.take_snapshots();
         if self.sample_due.is_some_and(|due| due <= now) {
-            self.sample(now);
+            self.sample(now).await;
         }
         self.reporting.handle_timeout(now, &self.sampler);
     }
@@ -177,6 +178,9 @@ impl Daemon {
             log::info!("player {:?} is here, pid {pid}", hello.player);
             player.name.clone_from(&hello.player);
         }
+        if let Event::Session(id, SessionEvent::Open(open)) = &message.event {
+            log::debug!("player {pid} opens session {id}: {}", redact(&open.url));
+        }
         if let Err(reject) = self.sessions.handle_message(now, peer, message) {
             self.datagrams.rejected = self.datagrams.rejected.saturating_add(1);
             if self.rejections.due(now, pid) {
@@ -192,15 +196,15 @@ impl Daemon {
         }
     }
 
-    fn refresh_interfaces(&mut self) {
-        if let Err(error) = self.sampler.refresh() {
+    async fn refresh_interfaces(&mut self) {
+        if let Err(error) = self.sampler.refresh().await {
             self.reporting
                 .note_error(clock::now(), format!("the kernel does not list its interfaces: {error}"));
         }
     }
 
-    fn sample(&mut self, now: Millis) {
-        match self.sampler.sample(&self.selection) {
+    async fn sample(&mut self, now: Millis) {
+        match self.sampler.sample(&self.selection).await {
             Ok(networks) => self.reporting.handle_sample(now, networks),
             Err(error) => {
                 self.reporting.note_error(now, format!("the kernel does not list its interfaces: {error}"));

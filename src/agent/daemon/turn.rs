@@ -58,7 +58,7 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
         let players = tokio_listener(player_listener).map_err(cannot)?;
         let control = tokio_listener(control_listener).map_err(cannot)?;
 
-        let daemon = Daemon::new(clock::now(), source, provisioning, Reporting::new(poster));
+        let daemon = Daemon::new(clock::now(), source, provisioning, Reporting::new(poster)).await;
         tokio::task::spawn_local(players::accept(players, inputs.clone()));
         tokio::task::spawn_local(control::serve(control, inputs.clone()));
         tokio::task::spawn_local(sampler::watch(inputs.clone()));
@@ -85,7 +85,7 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
         if daemon.is_stopping(now) {
             break;
         }
-        daemon.handle_timeout(now);
+        daemon.handle_timeout(now).await;
         let until = daemon.poll_timeout();
         if !wait(&mut daemon, &mut queue, until).await {
             break;
@@ -97,7 +97,7 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
     daemon.handle_stop(now);
     loop {
         let now = clock::now();
-        daemon.handle_timeout(now);
+        daemon.handle_timeout(now).await;
         if now >= deadline || daemon.is_hurried || !daemon.reporting.has_work_until(deadline) {
             break;
         }
@@ -117,14 +117,14 @@ async fn wait(daemon: &mut Daemon, queue: &mut Receiver<Input>, until: Option<Mi
     let now = clock::now();
     let wait = until.map_or(LONGEST_WAIT, |until| until.since(now)).min(LONGEST_WAIT);
     match tokio::time::timeout(Duration::from_millis(wait.0), queue.recv()).await {
-        Ok(Some(input)) => daemon.handle_input(clock::now(), input),
+        Ok(Some(input)) => daemon.handle_input(clock::now(), input).await,
         Ok(None) => return false,
         Err(_) => return true,
     }
     // What came at the same time is taken in one go, but timers are looked at in between.
     for _ in 0..INPUTS {
         let Ok(input) = queue.try_recv() else { break };
-        daemon.handle_input(clock::now(), input);
+        daemon.handle_input(clock::now(), input).await;
     }
     true
 }

@@ -11,8 +11,8 @@ use crate::status::{InterfaceStatus, PlayerStatus, ProvisioningStatus, SessionSt
 
 impl Daemon {
     /// Everything, now. The interfaces are asked for anew.
-    pub(super) fn status(&mut self, now: Millis) -> Status {
-        let interfaces = match self.sampler.sample(&self.selection) {
+    pub(super) async fn status(&mut self, now: Millis) -> Status {
+        let interfaces = match self.sampler.sample(&self.selection).await {
             Ok(networks) => networks.into_iter().map(InterfaceStatus::from).collect(),
             Err(error) => {
                 self.reporting.note_error(now, format!("the kernel does not list its interfaces: {error}"));

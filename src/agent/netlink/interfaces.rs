@@ -74,11 +74,7 @@ impl Interfaces {
     }
 
     pub(super) fn add_address(&mut self, address: Address) {
-        let known = self.addresses.entry(address.index).or_default();
-        // A dump that was interrupted tells everything again.
-        if !known.contains(&address) {
-            known.push(address);
-        }
+        self.addresses.entry(address.index).or_default().push(address);
     }
 
     pub(super) fn add_route(&mut self, route: Route) {
