@@ -2,7 +2,7 @@
 //!
 //! Both ways are bounded. The loop hands over one request at a time and gets one [`Outcome`] back for each.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -75,6 +75,8 @@ pub(crate) struct Poster {
 struct Client {
     target: Arc<Target>,
     agent: Agent,
+    /// Certificate authorities take memory: they are read only where they are needed.
+    has_roots: bool,
 }
 
 // === impl Poster ===
@@ -113,7 +115,7 @@ fn serve(queue: &Receiver<Post>, outcomes: &Sender<Outcome>) {
 fn send(client: &mut Option<Client>, post: &Post) -> Result<Outcome, String> {
     // Files may have been renewed since a failure: everything is read anew then.
     let known = client.take().filter(|client| client.target == post.target);
-    let current = match known {
+    let mut current = match known {
         Some(client) => client,
         None => Client::new(Arc::clone(&post.target))?,
     };
@@ -126,25 +128,19 @@ fn send(client: &mut Option<Client>, post: &Post) -> Result<Outcome, String> {
 
 impl Client {
     fn new(target: Arc<Target>) -> Result<Self, String> {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(TIMEOUT))
-            .timeout_resolve(Some(TIMEOUT_RESOLVE))
-            .timeout_connect(Some(TIMEOUT_CONNECT))
-            .max_idle_connections(1)
-            .user_agent(concat!("stbeacon/", env!("CARGO_PKG_VERSION")))
-            .accept("")
-            .tls_config(tls_config(&target.tls)?)
-            .build();
-        Ok(Self { target, agent: config.new_agent() })
+        let has_roots = target.url.is_https();
+        let agent = agent(tls_config(&target.tls, has_roots)?);
+        Ok(Self { target, agent, has_roots })
     }
 
-    fn post(&self, post: &Post) -> Result<Outcome, String> {
+    fn post(&mut self, post: &Post) -> Result<Outcome, String> {
         let authorization = self.target.auth.as_ref().map(authorization).transpose()?;
         let mut url = self.target.url.clone();
         for _ in 0..=MAX_REDIRECTS {
+            if url.is_https() && !self.has_roots {
+                self.agent = agent(tls_config(&self.target.tls, true)?);
+                self.has_roots = true;
+            }
             let mut request = self.agent.post(url.as_str()).header(header::CONTENT_TYPE, "application/json");
             if !post.mac.is_empty() {
                 request = request.header("Mac-Address", &post.mac);
@@ -162,6 +158,22 @@ impl Client {
         }
         Err(format!("more than {MAX_REDIRECTS} redirects in a row"))
     }
+}
+
+fn agent(tls: TlsConfig) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_global(Some(TIMEOUT))
+        .timeout_resolve(Some(TIMEOUT_RESOLVE))
+        .timeout_connect(Some(TIMEOUT_CONNECT))
+        .max_idle_connections(1)
+        .user_agent(concat!("stbeacon/", env!("CARGO_PKG_VERSION")))
+        .accept("")
+        .tls_config(tls)
+        .build();
+    config.new_agent()
 }
 
 fn answer<T>(response: &Response<T>) -> Outcome {
@@ -228,15 +240,15 @@ fn describe(error: &ureq::Error) -> String {
     }
 }
 
-fn tls_config(tls: &Tls) -> Result<TlsConfig, String> {
+fn tls_config(tls: &Tls, with_roots: bool) -> Result<TlsConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let client =
         tls.client.as_ref().map(|files| client_cert(&provider, &files.cert, &files.key)).transpose()?;
     let roots = match &tls.ca {
+        _ if !with_roots => Vec::new(),
         Some(path) => certificates(path)?,
-        // Where there is none, https is refused for want of a root; plain http needs none.
-        None if !Path::new(SYSTEM_ROOTS).exists() => Vec::new(),
-        None => certificates(&PathBuf::from(SYSTEM_ROOTS))?,
+        None => certificates(Path::new(SYSTEM_ROOTS))
+            .map_err(|error| format!("{error}; install ca-certificates, or provision <tls ca=…>"))?,
     };
     Ok(TlsConfig::builder()
         .root_certs(RootCerts::new_with_certs(&roots))

@@ -93,3 +93,47 @@ fn nothing_running_is_an_empty_array() {
     let Some(output) = in_namespace("$1 sample") else { return };
     assert_eq!(stdout(&output), "[]\n");
 }
+
+#[test]
+fn the_daemon_follows_interfaces_that_come_change_and_go() {
+    let script = r#"
+        ip link set lo up
+        dir=$(mktemp -d); trap 'kill $pid; rm -rf "$dir"' EXIT
+        echo '<provision><stbeacon><reports interfaces="*"/></stbeacon></provision>' > "$dir/provision.xml"
+        $1 run --provisioning "$dir/provision.xml" --socket "$dir/p" --control "$dir/c" --state-dir "$dir" &
+        pid=$!
+        while ! test -S "$dir/c"; do sleep 0.05; done
+        ip link add veth0 type veth peer name veth1
+        sleep 1.5
+        ip addr add 10.1.2.3/20 dev veth0; ip link set veth0 up; ip link set veth1 up
+        ip route add default via 10.1.2.2
+        sleep 1.5
+        ip link set veth0 down; ip link set veth0 name wan0; ip link set wan0 up
+        $1 status --json --control "$dir/c"
+        sleep 1.5
+        ip link del wan0
+        sleep 1.5
+        $1 status --json --control "$dir/c"
+    "#;
+    let Some(output) = in_namespace(script) else { return };
+    let log = stderr(&output);
+    for line in [
+        "interface veth0 is there, down",
+        "interface veth0 is up",
+        "interface veth0 has address 10.1.2.3",
+        "the default route leads over 10.1.2.2",
+        "interface veth0 is now named wan0",
+        "interface wan0 is gone",
+    ] {
+        assert!(log.contains(line), "no {line:?} in\n{log}");
+    }
+    let text = stdout(&output);
+    let statuses: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names = |status: &Value| {
+        let interfaces = status["interfaces"].as_array().unwrap().iter();
+        interfaces.map(|interface| interface["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // The status asks anew: it knows the new name before any notification has settled.
+    assert_eq!(names(&statuses[0]), ["lo", "veth1", "wan0"]);
+    assert_eq!(names(&statuses[1]), ["lo"]);
+}
