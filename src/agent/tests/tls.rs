@@ -132,7 +132,8 @@ fn an_authority_of_the_operators_own_is_trusted_and_the_box_shows_its_certificat
     provision(&test_box, port, &tls);
     test_box.start();
     one_session(&test_box);
-    let (body, is_known) = got.recv_timeout(Duration::from_secs(15)).expect(&test_box.log());
+    let got = got.recv_timeout(Duration::from_secs(15));
+    let (body, is_known) = got.unwrap_or_else(|_| panic!("nothing came:\n{}", test_box.log()));
     assert!(body.contains("udp://239.1.1.1:1234") && is_known, "{body}");
 }
 
