@@ -61,8 +61,10 @@ pub struct Recipe {
     pub container: Container,
     /// Length in pictures, at [`FPS`].
     pub pictures: u32,
-    /// Bit rate of the picture in kbit/s.
+    /// Bit rate of the picture in kbit/s, at most.
     pub kbits: u32,
+    /// Noise, which fills the bit rate, in place of a picture that is easy to code.
+    pub noise: bool,
 }
 
 /// A clip, and what is in it.
@@ -85,7 +87,7 @@ impl Recipe {
     #[must_use]
     pub fn ts(video: impl Into<Option<Video>>, audio: impl Into<Option<Audio>>, pictures: u32) -> Self {
         let audio = audio.into().into_iter().collect();
-        Self { video: video.into(), audio, container: Container::Ts, pictures, kbits: 600 }
+        Self { video: video.into(), audio, container: Container::Ts, pictures, kbits: 600, noise: false }
     }
 
     /// The same in another container.
@@ -159,9 +161,10 @@ impl Recipe {
             // Writing to a string cannot fail.
             let _ = write!(
                 pipeline,
-                " videotestsrc num-buffers={} pattern=ball animation-mode=frames \
+                " videotestsrc num-buffers={} pattern={} animation-mode=frames \
                  ! video/x-raw,format=I420,width=320,height=240,framerate={FPS}/1 ! {encoder} ! queue ! mux.sink_{VIDEO_PID}",
                 self.pictures,
+                if self.noise { "snow" } else { "ball" },
             );
         }
         for (track, audio) in self.audio.iter().enumerate() {
@@ -215,7 +218,7 @@ impl fmt::Display for Recipe {
     /// The file name that stands for the recipe.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(video) = self.video {
-            write!(f, "{video:?}-{}-", self.kbits)?;
+            write!(f, "{video:?}-{}{}-", self.kbits, if self.noise { "-noise" } else { "" })?;
         }
         for audio in &self.audio {
             write!(f, "{audio:?}-")?;

@@ -195,6 +195,27 @@ pub fn damage(ts: &[u8], pid: u16, which: &[usize]) -> Vec<u8> {
     out
 }
 
+/// The stream with the slice headers of the `units`-th pictures (from 0) of an H.264 PID overwritten: each still
+/// arrives as one access unit, and none of them can be decoded.
+#[must_use]
+pub fn damage_pictures(ts: &[u8], pid: u16, units: &[usize]) -> Vec<u8> {
+    let mut out = ts.to_vec();
+    let mut seen = 0;
+    for packet in out.chunks_exact_mut(PACKET) {
+        let view = Packet(packet);
+        if view.pid() != pid || !view.has_payload() || !view.starts_unit() {
+            continue;
+        }
+        seen += 1;
+        let is_slice = |w: &[u8]| matches!(w, [0, 0, 1, nal] if matches!(nal & 0x1f, 1 | 5));
+        let slice = packet.windows(4).position(is_slice);
+        if let Some(slice) = slice.filter(|_| units.contains(&(seen - 1))) {
+            packet.iter_mut().skip(slice + 4).take(40).for_each(|b| *b = 0xff);
+        }
+    }
+    out
+}
+
 /// The stream cut before each key frame of `video`, as a packager for HLS cuts it: every fragment starts with the
 /// programme tables, holds whole PES packets, and counts continuity from zero.
 #[must_use]

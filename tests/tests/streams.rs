@@ -160,7 +160,7 @@ fn hls_loss_is_counted(
         let path = entry.map_err(|e| Error::io("no fragment", e))?.path();
         let mut content = fs::read(&path).map_err(|e| Error::io("no fragment", e))?;
         if path.extension().is_some_and(|e| e == "ts") {
-            content = ts::cut(&content, 256, &[50, 90]);
+            content = ts::cut(&content, 256, &[30, 60]);
             errors += ts::continuity_errors(&content);
         }
         let name = path.file_name().ok_or_else(|| Error::new("no name"))?;
@@ -184,7 +184,7 @@ fn a_switch_of_rendition_is_seen(
     #[values("playbin", "playbin3")] with: &str,
 ) -> Result<(), Error> {
     let dir = tempfile::tempdir().map_err(|e| Error::io("no directory", e))?;
-    let recipe = Recipe::ts(Video::H264, Audio::Aac, 200);
+    let recipe = Recipe { noise: true, ..Recipe::ts(Video::H264, Audio::Aac, 200) };
     make_adaptive(dir.path(), &recipe)?;
     let server = FileServer::start(dir.path())?;
     let stb = Stb::start_with(|options| DaemonOptions { extended: true, ..options })?;
