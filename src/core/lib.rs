@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod beacon;
 pub mod line;
 pub mod player;
 pub mod provisioning;

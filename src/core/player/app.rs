@@ -37,6 +37,9 @@ pub struct Asset {
     /// When that event ends, as the application writes times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_end: Option<String>,
+    /// How long it is, as the operator states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<String>,
     /// Whether it is live; where this is not told, a stream with a duration is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<bool>,
@@ -320,7 +323,8 @@ pub enum VisitPhase {
 impl Asset {
     /// Takes over the fields that `new` names.
     pub fn update(&mut self, new: Self) {
-        let Self { title, asset, show, category, sub_category, event, event_start, event_end, live } = new;
+        let Self { title, asset, show, category, sub_category, event, event_start, event_end, length, live } =
+            new;
         for (field, new) in [
             (&mut self.title, title),
             (&mut self.asset, asset),
@@ -330,6 +334,7 @@ impl Asset {
             (&mut self.event, event),
             (&mut self.event_start, event_start),
             (&mut self.event_end, event_end),
+            (&mut self.length, length),
         ] {
             replace(field, new);
         }
@@ -343,10 +348,12 @@ impl Asset {
         differs(&self.title, &new.title) || differs(&self.asset, &new.asset)
     }
 
-    pub(super) fn texts(&mut self) -> [Option<&mut String>; 8] {
-        let Self { title, asset, show, category, sub_category, event, event_start, event_end, live: _ } =
-            self;
-        [title, asset, show, category, sub_category, event, event_start, event_end].map(Option::as_mut)
+    pub(super) fn texts(&mut self) -> [Option<&mut String>; 9] {
+        let Self {
+            title, asset, show, category, sub_category, event, event_start, event_end, length, ..
+        } = self;
+        [title, asset, show, category, sub_category, event, event_start, event_end, length]
+            .map(Option::as_mut)
     }
 }
 

@@ -51,10 +51,12 @@ pub enum Entry {
 pub enum Fact {
     /// The attempt begins.
     Opened(Open),
-    /// A daemon before this one knew it; what is told from here on is new. `startup` is known if it had played.
+    /// It has run before this journal knew of it.
     Resumed {
         /// From the attempt to the first picture, where there was one.
         startup: Option<Millis>,
+        /// Whether what it counted until now was told by another; then only what comes on top of that is new.
+        earlier: bool,
     },
     /// A stretch of time went by.
     Span(Span),

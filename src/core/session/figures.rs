@@ -311,7 +311,7 @@ impl Session {
     pub(super) fn introduction(&self) -> Vec<(Millis, Fact)> {
         let mut facts = vec![(self.opened, Fact::Opened(self.open.clone()))];
         let startup = self.startup_time();
-        facts.push((self.settled, Fact::Resumed { startup }));
+        facts.push((self.settled, Fact::Resumed { startup, earlier: true }));
         facts.push((self.settled, Fact::Representation(self.representation.clone())));
         facts.push((self.settled, Fact::Tags(Box::new(self.tags.clone()))));
         facts.push((self.settled, self.counted()));
@@ -520,6 +520,8 @@ impl Session {
     }
 
     fn resume(&mut self, totals: Totals) {
+        // A player that begins a new account after the old one was closed tells totals from zero.
+        let earlier = totals.playing.0 > 0 && !self.counting.starts_from_next();
         if self.counting.starts_from_next() {
             // Its earlier part has been reported; only whether it ever played is still of interest.
             self.totals.started = totals.started;
@@ -531,7 +533,7 @@ impl Session {
             self.totals = totals;
             self.totals.rates.truncate(MAX_RATES);
         }
-        self.tell_with(|this| Fact::Resumed { startup: this.startup_time() });
+        self.tell_with(|this| Fact::Resumed { startup: this.startup_time(), earlier });
     }
 
     fn set_state(&mut self, state: PlayerState) {

@@ -1,0 +1,321 @@
+//! One attempt to play, as one channel tells it.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::figures::Figures;
+use super::identity::Identity;
+use super::stream::Stream;
+use super::text::{push, push_some};
+use super::visit::Visit;
+use crate::line::config::Config;
+use crate::line::encode::{Sent, Values};
+use crate::line::keys::{Event, Metric};
+use crate::player::{Asset, Bitrate, Delivery, Dimensions, Open, PlayerError, Tags, Window};
+use crate::session::{Fact, Gauges, Peer};
+use crate::time::Millis;
+
+/// What a channel knows of one attempt.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) config: Arc<Config>,
+    pub(super) peer: Peer,
+    /// `c`
+    pub(super) guid: String,
+    /// `e` of the next line.
+    pub(super) sequence: u64,
+    /// `e` of the next heartbeat line.
+    pub(super) beat_sequence: u64,
+    pub(super) beat: Millis,
+    pub(super) sent: Sent,
+    pub(super) figures: Figures,
+    pub(super) story: Story,
+    /// When the start line was.
+    pub(super) started: Option<Millis>,
+    /// When the next playing line is due.
+    pub(super) due: Option<Millis>,
+    pub(super) beat_due: Option<Millis>,
+    /// It has had its last line.
+    pub(super) over: bool,
+    /// It is the first of its visit, and no line has said so.
+    pub(super) opens_visit: bool,
+}
+
+/// What is known of the stream and its surroundings.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    pub(super) open: Open,
+    pub(super) asset: Asset,
+    pub(super) dimensions: Dimensions,
+    pub(super) delivery: Delivery,
+    pub(super) window: Window,
+    pub(super) tags: Tags,
+    pub(super) representation: Bitrate,
+    pub(super) gauges: Gauges,
+    /// From the attempt to the first picture.
+    pub(super) startup: Option<Millis>,
+    pub(super) error: Option<PlayerError>,
+    pub(super) first_title: bool,
+}
+
+/// One line that is being written.
+pub(super) struct Draft<'a> {
+    pub(super) event: Event,
+    pub(super) at: Millis,
+    pub(super) identity: &'a Identity,
+    pub(super) attempt: &'a Attempt,
+    pub(super) visit: &'a str,
+    /// `xa` or `ca`
+    pub(super) reason: &'a str,
+    /// Whether `gb` was asked for.
+    pub(super) asked_ads: Cell<bool>,
+    /// Whether `va` was asked for.
+    pub(super) asked_visit: Cell<bool>,
+}
+
+/// A visit line that is being written.
+pub(super) struct VisitDraft<'a> {
+    pub(super) at: Millis,
+    pub(super) identity: &'a Identity,
+    pub(super) visit: &'a Visit,
+}
+
+impl Attempt {
+    pub(super) fn new(config: Arc<Config>, peer: Peer, guid: String, at: Millis) -> Self {
+        let figures = Figures::new(&config, at);
+        let beat_due = config.sends(Event::Heartbeat).then(|| at + config.heartbeat_interval);
+        Self {
+            config,
+            peer,
+            guid,
+            sequence: 0,
+            beat_sequence: 0,
+            beat: at,
+            sent: Sent::default(),
+            figures,
+            story: Story::default(),
+            started: None,
+            due: None,
+            beat_due,
+            over: false,
+            opens_visit: false,
+        }
+    }
+
+    /// The same session plays another programme: everything that is the attempt's own begins anew.
+    pub(super) fn restart(&mut self, config: Arc<Config>, guid: String, at: Millis) {
+        self.figures.restart(at);
+        self.beat_due = config.sends(Event::Heartbeat).then(|| at + config.heartbeat_interval);
+        self.config = config;
+        self.guid = guid;
+        (self.sequence, self.beat_sequence, self.beat) = (0, 0, at);
+        self.sent = Sent::default();
+        (self.started, self.due) = (None, None);
+        (self.over, self.opens_visit) = (false, false);
+        self.story.error = None;
+    }
+
+    /// When something is due, if nothing happens until then.
+    pub(super) fn due(&self) -> Option<Millis> {
+        [self.due, self.beat_due].into_iter().flatten().min()
+    }
+}
+
+impl Story {
+    /// Takes over what is only replaced.
+    pub(super) fn fact(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Opened(open) => self.open = open.clone(),
+            Fact::Span(span) => self.gauges = span.gauges,
+            Fact::Asset { asset, .. } => self.asset.clone_from(asset),
+            Fact::Dimensions(dimensions) => self.dimensions.clone_from(dimensions),
+            Fact::Delivery(delivery) => self.delivery.clone_from(delivery),
+            Fact::Window(window) => self.window = *window,
+            Fact::Tags(tags) => self.tags.clone_from(tags),
+            Fact::Representation(representation) => self.representation.clone_from(representation),
+            Fact::Error(error) => self.error = Some(error.clone()),
+            _ => {}
+        }
+    }
+
+    fn is_live(&self, figures: &Figures) -> Option<bool> {
+        self.asset.live.or(figures.duration.map(|_| false))
+    }
+
+    fn write(&self, metric: Metric, figures: &Figures, out: &mut String) {
+        let text = |text: &Option<String>, out: &mut String| {
+            if let Some(text) = text {
+                out.push_str(text);
+            }
+        };
+        let stream = || Stream::parse(&self.open.url);
+        let asset = &self.asset;
+        match metric {
+            Metric::HostName => out.push_str(stream().host),
+            Metric::AppName => out.push_str(stream().app),
+            Metric::StreamName => out.push_str(stream().name),
+            Metric::Port => out.push_str(stream().port),
+            Metric::Protocol => out.push_str(stream().protocol),
+            Metric::Format => out.push_str(stream().format),
+            Metric::StreamUrl => out.push_str(&self.open.url),
+            Metric::DeliveryType => out.push_str(match self.is_live(figures) {
+                Some(true) => "L",
+                Some(false) => "O",
+                None => "-",
+            }),
+            Metric::Title => {
+                text(&asset.title, out);
+                if out.is_empty() {
+                    text(&self.tags.title, out);
+                }
+            }
+            Metric::Show => text(&asset.show, out),
+            Metric::Category => text(&asset.category, out),
+            Metric::SubCategory => text(&asset.sub_category, out),
+            Metric::EventName => text(&asset.event, out),
+            Metric::EventStartTime => text(&asset.event_start, out),
+            Metric::EventEndTime => text(&asset.event_end, out),
+            Metric::ContentLength => text(&asset.length, out),
+            Metric::Cdn => text(&self.delivery.cdn, out),
+            Metric::Connectivity => text(&self.delivery.connectivity, out),
+            Metric::ServerIp => text(&self.delivery.server_ip, out),
+            Metric::IsAsmEnabled => push_some(self.delivery.asm.map(u64::from), out),
+            Metric::IsFirstTitle => push(u64::from(self.first_title), out),
+            Metric::ConnectTime => {
+                push(self.delivery.connect_time.unwrap_or(figures.total.connecting), out);
+            }
+            Metric::BufferingTime => push(figures.total.buffering, out),
+            Metric::StreamLength => push_some(figures.duration, out),
+            Metric::EncodedFps => {
+                if let Some(fps) = self.gauges.measures.encoded_fps {
+                    super::text::push_fixed(super::samples::ten_thousandths(fps), 4, out);
+                }
+            }
+            Metric::EncodedBitRate => {
+                let nominal = Some(self.representation.bitrate).filter(|rate| *rate > 0);
+                push_some(self.gauges.measures.encoded_bitrate.or(nominal), out);
+            }
+            Metric::VideoSize => size(self.representation.width, self.representation.height, out),
+            Metric::BrowserSize => size(self.window.width, self.window.height, out),
+            _ => {}
+        }
+    }
+}
+
+fn size(width: Option<u32>, height: Option<u32>, out: &mut String) {
+    if let Some((width, height)) = width.zip(height) {
+        push(width.into(), out);
+        out.push('*');
+        push(height.into(), out);
+    }
+}
+
+impl Identity {
+    fn write(&self, metric: Metric, out: &mut String) {
+        out.push_str(match metric {
+            Metric::ViewerId => &self.viewer_id,
+            Metric::PlayerId => &self.player_id,
+            Metric::PlayerType => &self.player_type,
+            Metric::PlayerVersion => &self.player_version,
+            Metric::PluginVersion => &self.plugin_version,
+            Metric::Os => &self.os,
+            Metric::FullOs => &self.full_os,
+            Metric::Device => &self.device,
+            Metric::UserAgent => &self.user_agent,
+            Metric::Connectivity => &self.connectivity,
+            Metric::Cdn => &self.cdn,
+            _ => "",
+        });
+    }
+}
+
+impl Values for Draft<'_> {
+    fn write(&self, metric: Metric, out: &mut String) {
+        let Self { attempt, event, at, .. } = self;
+        let figures = &attempt.figures;
+        let ends = matches!(event, Event::Complete | Event::Error);
+        match metric {
+            Metric::AttemptId => out.push_str(&attempt.guid),
+            Metric::SequenceId if *event == Event::Heartbeat => push(attempt.beat_sequence, out),
+            Metric::SequenceId => push(attempt.sequence, out),
+            Metric::EndOfStream => push(u64::from(ends), out),
+            Metric::VisitId => out.push_str(self.visit),
+            Metric::CurrentClockTime => push(figures.clock(*at), out),
+            Metric::LogInterval => figures.write_interval(*at, out),
+            // The start line is what play-back began with; the end is the end.
+            Metric::PlayerState if *event == Event::PlayStart => out.push('I'),
+            Metric::PlayerState if ends => out.push('E'),
+            Metric::StartupTime => push_some(
+                attempt
+                    .story
+                    .startup
+                    .map(|time| if time > attempt.config.startup_limit { 0 } else { time.0 }),
+                out,
+            ),
+            Metric::BucketLength => push(attempt.config.bucket_length.0 / 1000, out),
+            Metric::IsVisitStart => {
+                if attempt.opens_visit {
+                    self.asked_visit.set(true);
+                    out.push('1');
+                }
+            }
+            Metric::EndReasonCode if *event == Event::Complete => out.push_str(self.reason),
+            Metric::ErrorCode if *event == Event::Error => out.push_str(self.reason),
+            Metric::LastHTime if *event == Event::Heartbeat => push(at.since(attempt.beat).0, out),
+            Metric::IsSessionWithRebufferH => push(u64::from(figures.has_rebuffer()), out),
+            Metric::RebufferSessionH => figures.write(Metric::RebufferSession, out),
+            metric => {
+                if metric == Metric::AdSession {
+                    self.asked_ads.set(true);
+                }
+                figures.write(metric, out);
+                if out.is_empty() {
+                    attempt.story.write(metric, figures, out);
+                }
+                if out.is_empty() {
+                    self.identity.write(metric, out);
+                }
+            }
+        }
+    }
+
+    fn write_dimension(&self, key: &str, _name: &str, out: &mut String) {
+        let told = &self.attempt.story.dimensions.dimensions;
+        if let Some(value) = told.get(key).or_else(|| self.identity.dimensions.get(key)) {
+            out.push_str(value);
+        }
+    }
+}
+
+impl Values for VisitDraft<'_> {
+    fn write(&self, metric: Metric, out: &mut String) {
+        let Visit { id, began, sums, .. } = self.visit;
+        match metric {
+            Metric::SequenceId | Metric::EndOfStream => push(0, out),
+            Metric::VisitId => out.push_str(id),
+            Metric::CurrentClockTime | Metric::VisitInterval => push(self.at.since(*began).0, out),
+            Metric::IsVisitEnd => out.push('1'),
+            Metric::VisitAttempts => push(sums.attempts, out),
+            Metric::VisitPlays => push(sums.plays, out),
+            Metric::VisitViews => push(sums.views, out),
+            Metric::VisitErrors => push(sums.errors, out),
+            Metric::VisitStartupErrors => push(sums.startup_errors, out),
+            Metric::VisitPlayClockTime => push(sums.play, out),
+            Metric::VisitPlayStreamTime => push(sums.covered, out),
+            Metric::VisitRebufferCount => push(sums.rebuffers, out),
+            Metric::VisitRebufferTime => push(sums.rebuffering, out),
+            Metric::VisitUniqueTitles => push(self.visit.titles(), out),
+            Metric::VisitAdPlayClockTime => push(sums.ad_play, out),
+            Metric::VisitAdStartCount => push(sums.ads, out),
+            Metric::VisitAdAbandonCount => push(sums.abandoned_ads, out),
+            Metric::VisitMaxPersistentBitRateBucket => out.push_str(self.visit.longest_class()),
+            metric => self.identity.write(metric, out),
+        }
+    }
+
+    fn write_dimension(&self, key: &str, _name: &str, out: &mut String) {
+        if let Some(value) = self.identity.dimensions.get(key) {
+            out.push_str(value);
+        }
+    }
+}
