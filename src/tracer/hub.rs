@@ -106,8 +106,10 @@ impl Hub {
         if percent == 100 {
             run.wait.played = now;
         }
-        // Through several bins the same level comes several times.
-        if before != percent {
+        // Through several bins the same level comes several times, and while it fills up, every percent.
+        let is_turn = (before < 100) != (percent < 100);
+        if is_turn || (before != percent && now.since(run.wait.told) >= COUNTERS_PERIOD) {
+            run.wait.told = now;
             // From here on it is the buffer that says when it is over.
             run.wait.stalled = false;
             self.tell(now, now, key, SessionEvent::Buffering(Buffering { percent }));

@@ -76,6 +76,8 @@ struct Held {
 pub(crate) struct Wait {
     /// The player's buffer, in percent; below 100 it waits.
     pub(crate) percent: u8,
+    /// When the level was last told.
+    pub(crate) told: Millis,
     /// A stall that no buffer announced was told.
     pub(crate) stalled: bool,
     /// A seek is under way.
@@ -331,7 +333,7 @@ impl Run {
 
 impl Default for Wait {
     fn default() -> Self {
-        Self { percent: 100, stalled: false, seek: None, paused: false, played: Millis(0) }
+        Self { percent: 100, told: Millis(0), stalled: false, seek: None, paused: false, played: Millis(0) }
     }
 }
 

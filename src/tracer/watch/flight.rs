@@ -339,8 +339,12 @@ mod tests {
                 prop_assert!(missing >= told && missing <= gone);
                 told = missing;
             }
-            for out in lost.len().saturating_sub(depth)..lost.len() {
-                if lost[out] { gone += 1; } else { flight.emerge(Some(out as u64 * FRAME)); }
+            for (out, is_lost) in lost.iter().enumerate().skip(lost.len().saturating_sub(depth)) {
+                if *is_lost {
+                    gone += 1;
+                } else {
+                    flight.emerge(Some(out as u64 * FRAME));
+                }
             }
             flight.drain();
             prop_assert_eq!(flight.missing(0), gone);
