@@ -10,7 +10,6 @@ use stbeacon_core::time::Millis;
 
 use crate::clock;
 use crate::ffi::error_code::error_code;
-use crate::guard::guard;
 use crate::process::{self, Process};
 use crate::run::{Run, SeekUnderWay};
 use crate::watch::{Kind, Watch, number_of};
@@ -249,19 +248,18 @@ fn open(pipeline: &gst::Pipeline) {
     let open = Open { url: url.clone(), ..Open::default() };
     let key = key(pipeline);
     let run = Run::new(id, pipeline.downgrade(), url, watches);
-    let serial = run.serial;
-    pipeline.add_weak_ref_notify(move || guard((), || gone(key, serial)));
+    process.await_end(pipeline, gone);
     let now = clock::boottime();
     process.hub().open(now, key, run, now, open);
     process.ticker.wake(process);
 }
 
 /// A pipeline was let go of without having been stopped.
-fn gone(key: usize, serial: u64) {
+fn gone(key: usize) {
     let process = process::current();
     let now = clock::boottime();
     let mut hub = process.hub();
-    if hub.run(key).is_some_and(|run| run.serial == serial) {
+    if let Some(serial) = hub.run(key).map(|run| run.serial) {
         hub.harvest(now, key, serial);
         hub.count(now, key, serial);
         hub.close(now, key, CloseReason::Stop);

@@ -4,7 +4,7 @@
 //! parent's connection. So the state is made anew for each process id: the child finds that it is not the
 //! process it was, leaves the old state untouched, and starts from nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,8 @@ pub(crate) struct Process {
     hub: Mutex<Hub>,
     /// Watched elements by address. An entry goes when its element does.
     watches: Mutex<HashMap<usize, Arc<Watch>>>,
+    /// Pipelines, by address, whose end is waited for.
+    pipelines: Mutex<HashSet<usize>>,
     pub(crate) ticker: Ticker,
 }
 
@@ -55,6 +57,7 @@ impl Process {
             sessions: AtomicU64::new(0),
             hub: Mutex::new(Hub::new(Hello { pid, player })),
             watches: Mutex::new(HashMap::new()),
+            pipelines: Mutex::new(HashSet::new()),
             ticker: Ticker::new(),
         }
     }
@@ -95,6 +98,23 @@ impl Process {
             });
         }
         Some(known)
+    }
+
+    /// Calls `gone` with the pipeline's address when it is let go of; once, however often it is asked for.
+    pub(crate) fn await_end(&'static self, pipeline: &gst::Pipeline, gone: fn(usize)) {
+        let address = pipeline.as_ptr() as usize;
+        if self.pipelines().insert(address) {
+            pipeline.add_weak_ref_notify(move || {
+                guard((), || {
+                    self.pipelines().remove(&address);
+                    gone(address);
+                });
+            });
+        }
+    }
+
+    fn pipelines(&self) -> MutexGuard<'_, HashSet<usize>> {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The watch on an element, if there is one.

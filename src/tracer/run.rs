@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gstreamer as gst;
 use gstreamer::glib;
 use stbeacon_core::player::{
-    Bitrate, Buffering, Counters, PlayerState, Seek, SeekPhase, SessionEvent, SessionId, Tags,
+    Bitrate, Buffering, Counters, PlayerState, Seek, SeekPhase, SessionEvent, SessionId, Tags, TsView,
 };
 use stbeacon_core::time::Millis;
 
@@ -290,12 +290,11 @@ impl Run {
             }
             !gone
         });
-        Counters {
-            position: self.position(),
-            duration: self.duration,
-            fps: self.fps(now),
-            ..self.told.counters()
+        let mut counters = self.told.counters();
+        if counters.ts == TsView::None && self.sinks().any(|sink| sink.demuxes()) {
+            counters.ts = TsView::Unavailable;
         }
+        Counters { position: self.position(), duration: self.duration, fps: self.fps(now), ..counters }
     }
 
     fn fps(&mut self, now: Millis) -> Option<f64> {
@@ -315,8 +314,10 @@ impl Run {
 
     /// Where the playhead is, in ms.
     pub(crate) fn position(&self) -> Option<u64> {
+        // Of several, the one that moves: another may have been taken out, or have come to its end.
         let of = |medium| {
-            self.sinks().filter(|sink| sink.medium() == Some(medium)).find_map(|sink| sink.position())
+            let sinks = self.sinks().filter(|sink| sink.medium() == Some(medium));
+            sinks.filter_map(|sink| Some((sink.seen(), sink.position()?))).max().map(|(_, position)| position)
         };
         of(Medium::Video).or_else(|| of(Medium::Audio))
     }

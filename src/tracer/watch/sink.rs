@@ -20,7 +20,7 @@ const NONE: u64 = u64::MAX;
 /// Counters of one sink, shared by its probe and the ticker.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    /// What the caps say: 0 unknown, else see [`Sink::set_caps`].
+    /// What the caps say: raw pictures 1, compressed 2; raw sound 3, compressed 4; a transport stream 5; else 0.
     content: AtomicU8,
     /// Buffers that reached it.
     reached: AtomicU64,
@@ -146,10 +146,20 @@ impl Sink {
     /// What it shows, once that is known.
     pub(crate) fn medium(&self) -> Option<Medium> {
         match self.content.load(Ordering::Relaxed) {
-            1 | 2 => Some(Medium::Video),
+            1 | 2 | 5 => Some(Medium::Video),
             3 | 4 => Some(Medium::Audio),
             _ => None,
         }
+    }
+
+    /// Whether it takes the transport stream whole: its hardware demultiplexes, out of sight.
+    pub(crate) fn demuxes(&self) -> bool {
+        self.content.load(Ordering::Relaxed) == 5
+    }
+
+    /// Monotonic time in ms at which the newest buffer came; 0 if none has.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// Where the playhead is, in ms.
@@ -223,13 +233,13 @@ impl Sink {
         let dropped = stats.dropped.sum();
         let rendered = if stats.known { stats.rendered.sum() } else { reached.saturating_sub(dropped) };
         let mut frames = Frames { dropped, ..Frames::default() };
-        if matches!(content, 2 | 4) {
+        if matches!(content, 2 | 4 | 5) {
             // The decoder is inside: what was shown or came too late had been decoded.
             frames.decoded = rendered + dropped;
         }
         let fed = self.fed.load(Ordering::Relaxed);
         match content {
-            1 | 2 => Tally { video: frames, rendered, fed, ..Tally::default() },
+            1 | 2 | 5 => Tally { video: frames, rendered, fed, ..Tally::default() },
             3 | 4 => Tally { audio: frames, fed, ..Tally::default() },
             _ => Tally::default(),
         }
@@ -242,7 +252,7 @@ impl Sink {
     fn reach(&self, buffer: &gst::BufferRef) {
         let reached = self.reached.fetch_add(1, Ordering::Relaxed) + 1;
         guard::panic_on_demand(reached);
-        if matches!(self.content.load(Ordering::Relaxed), 2 | 4) {
+        if matches!(self.content.load(Ordering::Relaxed), 2 | 4 | 5) {
             self.fed.fetch_add(buffer.size() as u64, Ordering::Relaxed);
         }
         if let Some(pts) = buffer.pts().map(gst::ClockTime::nseconds) {
@@ -310,6 +320,7 @@ impl Sink {
     fn set_caps(&self, caps: &gst::CapsRef) {
         let name = caps.structure(0).map_or("", |format| format.name().as_str());
         let content = match name.split_once('/') {
+            Some(("video", "mpegts")) => 5,
             Some(("video", "x-raw")) => 1,
             Some(("video" | "image", _)) => 2,
             Some(("audio", "x-raw")) => 3,
