@@ -66,13 +66,33 @@ impl Artifacts {
         built(self.profile.join("libgststbeacon.so"), "cargo build -p gst-plugin-stbeacon")
     }
 
-    /// The tracer of the test build whose probes can be made to panic.
+    /// The tracer of the test build whose probes can be made to panic, as [`Artifacts::keep_panicking_tracer`]
+    /// put it aside.
     ///
     /// # Errors
-    /// If it is not built.
+    /// If it is not there.
     pub fn panicking_tracer(&self) -> Result<PathBuf, Error> {
-        let path = self.profile.join("test-panic/libgststbeacon.so");
-        built(path, "cargo build -p gst-plugin-stbeacon --features test-panic, and a copy of what that makes")
+        built(
+            self.panicking_tracer_path(),
+            "cargo build --workspace --features gst-plugin-stbeacon/test-panic",
+        )
+    }
+
+    /// Puts the tracer that was just built with its feature `test-panic` aside: the next build makes the real one
+    /// in its place. A target directory of its own would build all it depends on once more.
+    ///
+    /// # Errors
+    /// If it is not built or cannot be copied.
+    pub fn keep_panicking_tracer(&self) -> Result<(), Error> {
+        let (from, to) = (self.tracer()?, self.panicking_tracer_path());
+        let fail = |e| Error::io(format!("cannot copy the tracer to {}", to.display()), e);
+        to.parent().map_or(Ok(()), fs::create_dir_all).map_err(fail)?;
+        fs::copy(from, &to).map_err(fail)?;
+        Ok(())
+    }
+
+    fn panicking_tracer_path(&self) -> PathBuf {
+        self.profile.join("test-panic/libgststbeacon.so")
     }
 
     /// A directory that holds the test elements, and nothing else that GStreamer would load.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use lexopt::prelude::*;
+use stbeacon_tests::Artifacts;
 
 use crate::system::Needs;
 use crate::{Failure, cross, run, system, tools, ui};
@@ -128,6 +129,10 @@ fn unit() -> Result<(), String> {
 
 fn whole() -> Result<(), String> {
     // The whole-program tests run what a box runs; cargo does not build other packages' programs for a test.
-    run::visibly(&mut run::cargo(&["build", "--workspace", "--locked", "--quiet"]))?;
+    let build = ["build", "--workspace", "--locked", "--quiet"];
+    let panicking = build.iter().copied().chain(["--features", "gst-plugin-stbeacon/test-panic"]);
+    run::visibly(&mut run::cargo(&panicking.collect::<Vec<_>>()))?;
+    Artifacts::find().and_then(|artifacts| artifacts.keep_panicking_tracer()).map_err(|e| e.to_string())?;
+    run::visibly(&mut run::cargo(&build))?;
     run::visibly(&mut run::cargo(&["test", "--package", "stbeacon-tests", "--locked", "--quiet"]))
 }

@@ -146,7 +146,7 @@ fn frames_cut_out_are_lost_and_not_failed(
     assert_eq!(fed, came.len() as u64, "what is left is sound");
     // Slots of presentation time that no frame fills.
     let slot = |pair: &[(u64, u64)]| match pair {
-        [(a, length), (b, _)] => ((b - a) as f64 / *length as f64).round() as u64 - 1,
+        [(a, length), (b, _)] => (b - a + length / 2) / length - 1,
         _ => 0,
     };
     let empty: u64 = came.windows(2).map(slot).sum();
