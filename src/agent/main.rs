@@ -8,6 +8,7 @@ mod clock;
 mod control;
 mod daemon;
 mod doctor;
+mod line;
 mod logging;
 mod netlink;
 mod play;
@@ -43,6 +44,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "run", summary: "run the daemon", run: run::run },
     Command { name: "status", summary: "show what the running daemon knows", run: status::run },
     Command { name: "check", summary: "check a provisioning file", run: check::run },
+    Command { name: "line", summary: "take Media Analytics lines apart, list their keys", run: line::run },
     Command { name: "sample", summary: "print one network report for each interface, now", run: sample::run },
     Command { name: "doctor", summary: "say why a player is or is not seen", run: doctor::run },
     Command {

@@ -219,8 +219,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-
         #[test]
         fn any_value_is_read_as_it_was(value in any::<String>(), separators in separators()) {
             let raw = escaped(&value, &separators);

@@ -153,8 +153,9 @@ impl<'a> Line<'a> {
         }
         let mut seen = [0_u64; Metric::COUNT.div_ceil(64)];
         let mut at = start;
+        let style = Style::of(line, separator);
         for text in line.split(separator) {
-            let field = Field::read(text, at, separators)?;
+            let field = Field::read(text, at, separators, style)?;
             if !is_new(&mut seen, &field) || field.is_repeated_in(&fields) {
                 let first = fields.iter().find(|there| there.is_same(&field)).map_or(at, |there| there.at);
                 return Err(DecodeError { at, fault: DecodeFault::Twice { key: shown(field.key), first } });
@@ -208,7 +209,7 @@ impl fmt::Display for Line<'_> {
 // === impl Field ===
 
 impl<'a> Field<'a> {
-    fn read(text: &'a str, at: usize, separators: &Separators) -> Result<Self, DecodeError> {
+    fn read(text: &'a str, at: usize, separators: &Separators, style: Style) -> Result<Self, DecodeError> {
         let error = |offset, fault| Err(DecodeError { at: at + offset, fault });
         if text.is_empty() {
             return error(0, DecodeFault::NoField);
@@ -235,7 +236,7 @@ impl<'a> Field<'a> {
                 return error(key.len() + 1 + offset, fault);
             }
         };
-        Ok(Self { key, meaning: Meaning::of(key), raw, value, at })
+        Ok(Self { key, meaning: Meaning::of(key, style), raw, value, at })
     }
 
     /// The long name of its key; `None` where there is none.
@@ -275,12 +276,38 @@ impl<'a> Field<'a> {
 // === impl Meaning ===
 
 impl Meaning {
-    fn of(key: &str) -> Self {
-        match Metric::from_key(key).or_else(|| Metric::from_name(key)) {
+    fn of(key: &str, style: Style) -> Self {
+        let metric = match style {
+            Style::Keys => Metric::from_key(key).or_else(|| Metric::from_name(key)),
+            Style::Names => Metric::from_name(key).or_else(|| Metric::from_key(key)),
+        };
+        match metric {
             Some(metric) => Self::Metric(metric),
             None if key.starts_with("_cd_") => Self::Dimension,
             None => Self::Unknown,
         }
+    }
+}
+
+/// Whether a line has short keys or long names: `os` is one of each, and not of the same metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Keys,
+    Names,
+}
+
+// === impl Style ===
+
+impl Style {
+    /// What the first key tells that can be only one of the two.
+    fn of(line: &str, separator: char) -> Self {
+        let keys = line.split(separator).filter_map(|field| field.split_once('=')).map(|(key, _)| key);
+        let mut told = keys.filter_map(|key| match (Metric::from_key(key), Metric::from_name(key)) {
+            (Some(_), None) => Some(Self::Keys),
+            (None, Some(_)) => Some(Self::Names),
+            _ => None,
+        });
+        told.next().unwrap_or(Self::Keys)
     }
 }
 

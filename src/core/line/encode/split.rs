@@ -5,9 +5,9 @@
 //!
 //! * A value that is longer than a part allows is cut: a list between two elements, a text behind a character. What
 //!   cannot be cut is left out.
-//! * The common group leaves room for the others: a quarter of the line, or as much as they need if that is less. Its
-//!   longest values are cut for it, but to no less than [`KEPT`] bytes. If that is not enough, because the limit is
-//!   very low or the group very long, the last of the group are sent once, like other keys.
+//! * The common group leaves room for half of the others, so that two parts are enough, but no more than a quarter of
+//!   the line. Its longest values are cut for that, but to no less than [`KEPT`] bytes. If that is not enough, because
+//!   the limit is very low or the group very long, the last of the group are sent once, like other keys.
 
 use std::fmt::Write as _;
 
@@ -24,10 +24,9 @@ impl Encoder {
     pub(super) fn split(&mut self, layout: &Layout, common: usize) -> Encoded<'_> {
         let limit = layout.max_line;
         let numbers = 2 * (2 + DIGITS) + layout.part_number.len() + layout.total_parts.len();
-        let reserve = length(&self.fields, common..).min(limit / 4);
-        let room = limit.saturating_sub(numbers + reserve);
+        let room = limit.saturating_sub(numbers + self.reserve(common, limit));
         let (mut truncated, mut left_out) = self.shorten_common(common, room, &layout.separators);
-        let common = self.repeated(common, room);
+        let common = self.repeated(common, numbers, limit);
         let prefix = length(&self.fields, ..common);
 
         self.ends.clear();
@@ -68,9 +67,24 @@ impl Encoder {
         (truncated, left_out)
     }
 
-    /// How many fields, from the first, can be repeated in each part within `room` bytes.
-    fn repeated(&self, common: usize, room: usize) -> usize {
-        (0..=common).rev().find(|common| length(&self.fields, ..*common) <= room).unwrap_or(0)
+    /// Room that a part leaves for keys that are not repeated: for half of them, and for the longest, but no more than
+    /// a quarter of the line.
+    fn reserve(&self, common: usize, limit: usize) -> usize {
+        let others = self.fields.get(common..).unwrap_or_default();
+        let longest =
+            others.iter().filter(|field| !field.is_left_out()).map(|field| 1 + field.length()).max();
+        let half = length(&self.fields, common..).div_ceil(2);
+        longest.unwrap_or(0).max(half).min(limit / 4)
+    }
+
+    /// How many fields, from the first, can be repeated in each part such that room is left for the others.
+    fn repeated(&self, common: usize, numbers: usize, limit: usize) -> usize {
+        let fits = |common: &usize| {
+            let prefix = length(&self.fields, ..*common);
+            prefix + length(&self.fields, *common..) <= limit + 1
+                || prefix + numbers + self.reserve(*common, limit) <= limit
+        };
+        (0..=common).rev().find(fits).unwrap_or(0)
     }
 
     /// Shares the fields behind the common ones out to parts with `room` bytes for them; puts into `ends` how many
