@@ -270,6 +270,7 @@ impl Figures {
                 self.divide();
             }
             Fact::Opened(_)
+            | Fact::Entered(_)
             | Fact::Resumed { .. }
             | Fact::Representation(_)
             | Fact::AdStarted(_)

@@ -60,6 +60,8 @@ pub enum Fact {
     },
     /// A stretch of time went by.
     Span(Span),
+    /// It does something else from here on.
+    Entered(Activity),
     /// The first picture came.
     FirstFrame {
         /// From the attempt to now, ads apart.

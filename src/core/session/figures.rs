@@ -163,6 +163,8 @@ pub(super) struct Session {
     bandwidth: Option<u64>,
     bytes_played: u64,
     told: Told,
+    /// What it was last said to do.
+    entered: Activity,
     /// What happened since it was last asked for; `None` where nobody asks.
     facts: Option<Vec<(Millis, Fact)>>,
 }
@@ -277,6 +279,7 @@ impl Session {
             bandwidth: None,
             bytes_played: 0,
             told: Told::default(),
+            entered: Activity::Init,
             facts: None,
         }
     }
@@ -315,6 +318,7 @@ impl Session {
         facts.push((self.settled, Fact::Representation(self.representation.clone())));
         facts.push((self.settled, Fact::Tags(Box::new(self.tags.clone()))));
         facts.push((self.settled, self.counted()));
+        facts.push((self.settled, Fact::Entered(self.activity())));
         facts.extend(self.told.facts().into_iter().map(|fact| (self.settled, fact)));
         facts
     }
@@ -516,6 +520,10 @@ impl Session {
                 self.stall = self.playhead.now();
                 self.tell_with(|this| Fact::StallBegan { head: this.stall, resume: from_pause });
             }
+        }
+        let activity = self.activity();
+        if std::mem::replace(&mut self.entered, activity) != activity {
+            self.tell_with(|_| Fact::Entered(activity));
         }
     }
 
