@@ -8,7 +8,7 @@ use gstreamer as gst;
 use crate::ffi::element_added;
 use crate::ffi::vtable::{self, Hooks};
 use crate::guard::{self, CAT};
-use crate::{pipeline, process};
+use crate::{message, pipeline, process};
 
 /// GStreamer's own tools that load plug-ins and play nothing. They are left alone altogether.
 const TOOLS: [&str; 3] = ["gst-plugin-scanner", "gst-inspect-1.0", "gst-completion-helper"];
@@ -24,7 +24,7 @@ pub(crate) fn attach() {
         let hooks = Hooks {
             before: pipeline::before_change,
             after: pipeline::after_change,
-            message: pipeline::message,
+            message: message::message,
         };
         if !vtable::patch(hooks) {
             gst::debug!(CAT, "another copy of stbeacon watches this process already");

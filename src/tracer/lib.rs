@@ -17,7 +17,7 @@
 //!
 //! * [`ffi::element_added`]: each element as it enters a bin; the few that matter get pad probes ([`watch`]);
 //! * [`ffi::vtable`]: each transition of a pipeline, and each message it hands to the application
-//!   ([`pipeline`]).
+//!   ([`pipeline`], [`message`]).
 //!
 //! A probe owns its counters and shares them, as atomics, with the [`ticker`] alone: no look-up, no lock that
 //! another pad takes, no allocation, no system call. What a probe sees it lets pass, always and unchanged.
@@ -33,10 +33,12 @@ mod ffi;
 mod guard;
 mod hub;
 mod link;
+mod message;
 mod pipeline;
 mod plugin;
 mod process;
 mod run;
+mod said;
 mod tally;
 mod teller;
 mod ticker;

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gstreamer as gst;
 use gstreamer::glib;
 use stbeacon_core::player::{
-    Bitrate, Buffering, Counters, PlayerState, Seek, SeekPhase, SessionEvent, SessionId, Tags, TsView,
+    Buffering, Counters, PlayerState, Seek, SeekPhase, SessionEvent, SessionId, TsView,
 };
 use stbeacon_core::time::Millis;
 
 use crate::clock;
+use crate::said::{AskDuration, Said};
 use crate::tally::Tally;
 use crate::watch::{Kind, Medium, Watch};
 
@@ -23,9 +24,6 @@ const UNTIMED_STALL: Millis = Millis(3_000);
 
 /// A seek that has flushed nothing by then was refused.
 const SEEK_PATIENCE: Millis = Millis(2_000);
-
-/// How many errors are told apart.
-const MAX_ERRORS: usize = 32;
 
 /// A session's side of the tracer.
 #[derive(Debug)]
@@ -97,25 +95,6 @@ pub(crate) struct SeekUnderWay {
     /// The same, monotonic.
     pub(crate) since: Millis,
     pub(crate) told: Seek,
-}
-
-/// What was told, so that it is told once.
-#[derive(Debug, Default)]
-pub(crate) struct Said {
-    tags: Tags,
-    bitrate: Bitrate,
-    /// A demuxer that knows its renditions speaks; tags are no news then.
-    adaptive: bool,
-    errors: Vec<(String, String)>,
-    /// Numbers of the newest seeks: the sinks of one pipeline see a seek one after the other.
-    seeks: [u32; 4],
-}
-
-/// When to ask for the stream's length next: soon, then ever more rarely, since not every stream has one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AskDuration {
-    left: u32,
-    every: u32,
 }
 
 impl Run {
@@ -335,80 +314,5 @@ impl Run {
 impl Default for Wait {
     fn default() -> Self {
         Self { percent: 100, told: Millis(0), stalled: false, seek: None, paused: false, played: Millis(0) }
-    }
-}
-
-// === impl Said ===
-
-impl Said {
-    /// Whether this error is new. Sources' errors reach the application twice through playbin.
-    pub(crate) fn is_new_error(&mut self, source: &str, code: &str) -> bool {
-        let known = self.errors.iter().any(|(s, c)| s == source && c == code);
-        if !known && self.errors.len() < MAX_ERRORS {
-            self.errors.push((source.to_owned(), code.to_owned()));
-        }
-        !known
-    }
-
-    pub(crate) fn is_known_seek(&self, seqnum: u32) -> bool {
-        self.seeks.contains(&seqnum)
-    }
-
-    pub(crate) fn remember_seek(&mut self, seqnum: u32) {
-        self.seeks.rotate_right(1);
-        if let Some(newest) = self.seeks.first_mut() {
-            *newest = seqnum;
-        }
-    }
-
-    /// What of these tags is new.
-    pub(crate) fn new_tags(&mut self, tags: Tags) -> Option<Tags> {
-        let fresh = |known: &mut Option<String>, new: Option<String>| {
-            if new.is_none() || *known == new {
-                return None;
-            }
-            known.clone_from(&new);
-            new
-        };
-        let known = &mut self.tags;
-        let news = Tags {
-            title: fresh(&mut known.title, tags.title),
-            video_codec: fresh(&mut known.video_codec, tags.video_codec),
-            audio_codec: fresh(&mut known.audio_codec, tags.audio_codec),
-            container: fresh(&mut known.container, tags.container),
-        };
-        Some(news).filter(|news| *news != Tags::default())
-    }
-
-    /// The representation, if it is another than before. `adaptive`: said by a demuxer that chooses it.
-    pub(crate) fn new_bitrate(&mut self, bitrate: Bitrate, adaptive: bool) -> Option<Bitrate> {
-        self.adaptive |= adaptive;
-        if (self.adaptive && !adaptive) || bitrate.bitrate == 0 || bitrate.bitrate == self.bitrate.bitrate {
-            return None;
-        }
-        self.bitrate = bitrate.clone();
-        Some(bitrate)
-    }
-}
-
-// === impl AskDuration ===
-
-impl AskDuration {
-    /// Asks at the next tick.
-    pub(crate) const fn soon() -> Self {
-        Self { left: 0, every: 1 }
-    }
-
-    /// Whether this tick is one to ask at.
-    pub(crate) const fn is_due(&mut self) -> bool {
-        if self.left > 0 {
-            self.left -= 1;
-            return false;
-        }
-        self.left = self.every;
-        if self.every < 120 {
-            self.every *= 2;
-        }
-        true
     }
 }
