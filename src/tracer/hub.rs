@@ -10,7 +10,7 @@ use stbeacon_core::player::{
 };
 use stbeacon_core::time::Millis;
 
-use crate::link::Link;
+use crate::link::{Link, socket_path};
 use crate::process::Process;
 use crate::run::Run;
 use crate::teller::Teller;
@@ -24,7 +24,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(hello: Hello) -> Self {
-        Self { runs: HashMap::new(), teller: Teller::new(hello) }
+        Self { runs: HashMap::new(), teller: Teller::new(hello, socket_path()) }
     }
 
     /// Whether any session needs counting now.

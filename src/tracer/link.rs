@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
@@ -38,6 +39,7 @@ pub(crate) fn cut() {
 /// A connection that comes and goes.
 #[derive(Debug)]
 pub(crate) struct Link {
+    path: PathBuf,
     state: State,
     backoff: Millis,
 }
@@ -57,8 +59,9 @@ struct Connection {
 }
 
 impl Link {
-    pub(crate) const fn new() -> Self {
-        Self { state: State::Down { retry: Millis(0) }, backoff: FIRST_BACKOFF }
+    /// To the daemon that listens at `path`; nothing is tried yet.
+    pub(crate) const fn new(path: PathBuf) -> Self {
+        Self { path, state: State::Down { retry: Millis(0) }, backoff: FIRST_BACKOFF }
     }
 
     /// Whether messages reach a daemon now.
@@ -88,7 +91,7 @@ impl Link {
         if now < retry {
             return false;
         }
-        match open() {
+        match open(&self.path) {
             Ok(socket) => {
                 DESCRIPTOR.store(socket.as_raw_fd(), Ordering::Relaxed);
                 self.state = State::Up(Connection { socket, waiting: VecDeque::new(), farewell: None });
@@ -193,10 +196,14 @@ impl Connection {
     }
 }
 
-fn open() -> Result<OwnedFd, Errno> {
+/// Where the daemon listens.
+pub(crate) fn socket_path() -> PathBuf {
     let path = std::env::var_os(SOCKET_ENV).filter(|path| !path.is_empty());
-    let path = path.unwrap_or_else(|| DEFAULT_SOCKET.into());
-    let address = UnixAddr::new(std::path::Path::new(&path))?;
+    path.map_or_else(|| DEFAULT_SOCKET.into(), PathBuf::from)
+}
+
+fn open(path: &Path) -> Result<OwnedFd, Errno> {
+    let address = UnixAddr::new(path)?;
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
     connect(socket.as_raw_fd(), &address)?;

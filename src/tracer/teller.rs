@@ -4,6 +4,7 @@
 //! daemon is given to go on from, so both always agree.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 
 use stbeacon_core::player::{
     Buffering, CloseReason, Event, Hello, Message, PlayerState, Reply, SessionEvent, SessionId,
@@ -38,13 +39,13 @@ struct Live {
 }
 
 impl Teller {
-    pub(crate) fn new(hello: Hello) -> Self {
+    pub(crate) fn new(hello: Hello, socket: PathBuf) -> Self {
         Self {
             hello,
             sessions: Sessions::new(),
             live: BTreeMap::new(),
             kept: VecDeque::new(),
-            link: Link::new(),
+            link: Link::new(socket),
             datagram: Vec::new(),
         }
     }
@@ -205,5 +206,143 @@ impl Teller {
             Message { at, event }.encode_bounded(&mut self.datagram);
             self.link.send(now, &self.datagram, may_wait);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+    use nix::sys::socket::{
+        AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, listen, recv, send,
+        socket,
+    };
+    use stbeacon_core::player::{Counters, PlayerState};
+
+    use super::*;
+
+    /// The far end: a real socket that somebody listens on, or not yet.
+    struct Daemon {
+        listener: OwnedFd,
+        connection: Option<OwnedFd>,
+    }
+
+    impl Daemon {
+        fn listen(path: &std::path::Path) -> Self {
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let listener = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+            bind(listener.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+            listen(&listener, Backlog::new(4).unwrap()).unwrap();
+            Self { listener, connection: None }
+        }
+
+        /// All that was told since the last time, as `type` or `type:session`.
+        fn heard(&mut self) -> Vec<String> {
+            if let Ok(fd) = accept(self.listener.as_raw_fd()) {
+                // SAFETY: accept gave a new descriptor that nobody else owns.
+                #[allow(unsafe_code)]
+                let connection = unsafe { OwnedFd::from_raw_fd(fd) };
+                self.connection = Some(connection);
+            }
+            let Some(connection) = &self.connection else { return Vec::new() };
+            let mut datagram = [0; 8192];
+            let mut heard = Vec::new();
+            while let Ok(length) = recv(connection.as_raw_fd(), &mut datagram, MsgFlags::MSG_DONTWAIT) {
+                if length == 0 {
+                    break;
+                }
+                let text = String::from_utf8(datagram[..length].to_vec()).unwrap();
+                let field = |name: &str| {
+                    let rest = text.split(&format!("\"{name}\":\"")).nth(1)?;
+                    Some(rest.split('"').next().unwrap().to_owned())
+                };
+                let kind = field("type").unwrap();
+                heard.push(field("session").map_or(kind.clone(), |session| format!("{kind}:{session}")));
+            }
+            heard
+        }
+
+        fn report(&self, id: &SessionId) {
+            let mut datagram = Vec::new();
+            Reply::Reported(id.clone()).encode(Millis(1), &mut datagram);
+            let connection = self.connection.as_ref().unwrap();
+            send(connection.as_raw_fd(), &datagram, MsgFlags::empty()).unwrap();
+        }
+    }
+
+    fn id(id: &str) -> SessionId {
+        SessionId::try_new(id).unwrap()
+    }
+
+    fn play(teller: &mut Teller, now: u64, session: &str) {
+        let events = [
+            SessionEvent::Open(stbeacon_core::player::Open::default()),
+            SessionEvent::State(PlayerState::Playing),
+            SessionEvent::FirstFrame,
+            SessionEvent::Counters(Counters { bytes: 7, ..Counters::default() }),
+        ];
+        for event in events {
+            teller.tell(Millis(now), Millis(now), &id(session), event);
+        }
+    }
+
+    #[test]
+    fn what_happened_while_no_daemon_listened_is_told_when_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("player.sock");
+        let mut teller = Teller::new(Hello::default(), path.clone());
+        play(&mut teller, 1_000, "a");
+        teller.tell(Millis(2_000), Millis(2_000), &id("a"), SessionEvent::Close(CloseReason::End));
+        play(&mut teller, 3_000, "b");
+
+        let mut daemon = Daemon::listen(&path);
+        teller.poll(Millis(60_000));
+        let told = ["hello", "open:a", "resume:a", "tags:a", "counters:a", "close:a"];
+        let told = [&told[..], &["open:b", "resume:b", "tags:b", "counters:b", "state:b"]].concat();
+        assert_eq!(daemon.heard(), told);
+        teller.poll(Millis(60_500));
+        assert_eq!(daemon.heard(), [""; 0], "once");
+    }
+
+    #[test]
+    fn no_more_than_the_last_sessions_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("player.sock");
+        let mut teller = Teller::new(Hello::default(), path.clone());
+        for n in 0..MAX_KEPT as u64 + 3 {
+            let name = n.to_string();
+            play(&mut teller, n, &name);
+            teller.tell(Millis(n), Millis(n), &id(&name), SessionEvent::Close(CloseReason::Stop));
+        }
+        let mut daemon = Daemon::listen(&path);
+        teller.poll(Millis(60_000));
+        let closed: Vec<_> = daemon.heard().into_iter().filter(|told| told.starts_with("close")).collect();
+        assert_eq!(closed.len(), MAX_KEPT);
+        assert_eq!(closed[0], "close:3");
+    }
+
+    #[test]
+    fn a_reported_session_goes_on_as_another_at_the_next_daemon() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("player.sock");
+        let mut daemon = Daemon::listen(&path);
+        let mut teller = Teller::new(Hello::default(), path.clone());
+        play(&mut teller, 1_000, "a");
+        assert_eq!(daemon.heard(), ["hello", "open:a", "state:a", "first_frame:a", "counters:a"]);
+
+        daemon.report(&id("a"));
+        let reported = teller.poll(Millis(2_000));
+        assert_eq!(reported, [id("a")]);
+        teller.renew(Millis(2_000), &id("a"), &id("b"));
+        let counters = SessionEvent::Counters(Counters { bytes: 1, ..Counters::default() });
+        teller.tell(Millis(2_100), Millis(2_100), &id("b"), counters);
+        assert_eq!(daemon.heard(), [""; 0], "nothing more for one that is about to stop");
+
+        drop(daemon);
+        std::fs::remove_file(&path).unwrap();
+        let mut daemon = Daemon::listen(&path);
+        teller.poll(Millis(2_200));
+        teller.poll(Millis(60_000));
+        assert_eq!(daemon.heard(), ["hello", "open:b", "resume:b", "tags:b", "counters:b", "state:b"]);
     }
 }
