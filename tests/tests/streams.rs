@@ -177,7 +177,7 @@ fn hls_loss_is_counted(
     Ok(())
 }
 
-/// A network that becomes slow in mid-play makes the player take a smaller rendition.
+/// A network that becomes fast in mid-play makes the player take a larger rendition.
 #[rstest]
 fn a_switch_of_rendition_is_seen(
     #[values(Way::Tracers, Way::Preload)] way: Way,
@@ -189,14 +189,17 @@ fn a_switch_of_rendition_is_seen(
     let server = FileServer::start(dir.path())?;
     let stb = Stb::start_with(|options| DaemonOptions { extended: true, ..options })?;
     let url = server.url("master.m3u8");
-    server.set_rate(120_000);
+    // Enough for the smallest rendition alone.
+    server.set_rate(60_000);
     let sinks = ["--videosink=fakesink sync=true", "--audiosink=fakesink sync=true", "--no-interactive"];
     let playbin3 = (with == "playbin3").then_some("--use-playbin3");
     let args = sinks.into_iter().chain(playbin3).chain([url.as_str()]);
     let player = stb.player(way)?.start("gst-play-1.0", args)?;
-    wait::until("the first fragments", Duration::from_secs(20), || {
-        (server.sent() > 100_000).then(|| server.set_rate(0))
-    })?;
+    wait::until("playback to be on its way", Duration::from_secs(30), || {
+        player.stdout().contains("0:00:01").then_some(())
+    })
+    .map_err(|e| player.error(&e.to_string()))?;
+    server.set_rate(0);
     let run = stb.watch(player)?;
     let qoe = run.media.qoe.clone().ok_or_else(|| Error::new("no extension"))?;
     let switches: u64 = ["switches_up", "switches_down"]
