@@ -28,12 +28,14 @@ impl<'u> Stream<'u> {
         let is_manifest = is_manifest(path);
         let name = if is_manifest { last_two(path) } else { path.rsplit('/').next().unwrap_or_default() };
         let app = path.split_once('/').map_or("", |(first, _)| first);
-        let format = match protocol.to_ascii_lowercase().as_str() {
-            "udp" | "rtp" | "srt" | "dvb" => "U",
-            "http" | "https" | "file" | "ftp" if ends(path, ".mpd") => "D",
-            "http" | "https" | "file" | "ftp" if ends(path, ".m3u8") || ends(path, ".m3u") => "L",
-            "http" | "https" | "file" | "ftp" if !is_manifest => "P",
-            _ => "",
+        let is = |names: &[&str]| names.iter().any(|name| protocol.eq_ignore_ascii_case(name));
+        let format = match () {
+            () if is(&["udp", "rtp", "srt", "dvb"]) => "U",
+            () if !is(&["http", "https", "file", "ftp"]) => "",
+            () if ends(path, ".mpd") => "D",
+            () if ends(path, ".m3u8") || ends(path, ".m3u") => "L",
+            () if is_manifest => "",
+            () => "P",
         };
         Self { protocol, host, port, app, name, format }
     }
