@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::config::Separators;
 
 /// What a value is written with as it is.
-const PLAIN: [bool; 256] = plain();
+pub(super) const PLAIN: [bool; 256] = plain();
 
 /// Why a written value cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,14 +21,22 @@ pub(super) enum Fault {
     Raw(char),
 }
 
+/// Whether a value may have this byte as it is.
+fn is_plain(byte: u8) -> bool {
+    PLAIN.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
 /// Appends a value as it is written.
 pub(super) fn push_escaped(value: &str, separators: &Separators, out: &mut String) {
+    let bytes = value.as_bytes();
     let mut run = 0;
-    let mut before = None;
-    for (at, byte) in value.bytes().enumerate() {
+    let mut at = 0;
+    while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| !separators.keep(*b))) {
+        at += length;
+        let byte = bytes.get(at).copied().unwrap_or_default();
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied();
         let is_separator = byte == separators.param();
-        let is_plain = PLAIN.get(usize::from(byte)).copied().unwrap_or(false);
-        if is_separator || !is_plain || separators.would_mislead(before, byte) {
+        if is_separator || !is_plain(byte) || separators.would_mislead(before, byte) {
             // Runs end in front of ASCII, or in front of the first byte of a character.
             out.push_str(value.get(run..at).unwrap_or_default());
             run = at + 1;
@@ -38,21 +46,22 @@ pub(super) fn push_escaped(value: &str, separators: &Separators, out: &mut Strin
                 push_hex(byte, out);
             }
         }
-        before = Some(byte);
+        at += 1;
     }
     out.push_str(value.get(run..).unwrap_or_default());
 }
 
 /// The value that was written; on a fault also where in `raw` it is, in bytes.
 pub(super) fn unescaped<'r>(raw: &'r str, separators: &Separators) -> Result<Cow<'r, str>, (usize, Fault)> {
+    let first = separators.stand_in().as_bytes().first().copied();
+    let is_simple = |byte: &u8| is_plain(*byte) && Some(*byte) != first;
+    let Some(simple) = raw.bytes().position(|byte| !is_simple(&byte)) else { return Ok(Cow::Borrowed(raw)) };
     if let Some((at, c)) = raw.char_indices().find(|(_, c)| is_never_raw(*c)) {
         return Err((at, Fault::Raw(c)));
     }
-    if !raw.contains('%') && !raw.contains(separators.stand_in()) {
-        return Ok(Cow::Borrowed(raw));
-    }
     let mut value = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
+    value.extend_from_slice(raw.as_bytes().get(..simple).unwrap_or_default());
+    let mut rest = raw.as_bytes().get(simple..).unwrap_or_default();
     while !rest.is_empty() {
         let (byte, length) = next(rest, separators).ok_or((raw.len() - rest.len(), Fault::Escape))?;
         value.push(byte);
@@ -102,7 +111,9 @@ pub(super) fn written_length(raw: &str, decoded: usize, separators: &Separators)
 
 /// The next byte of the value, and how many bytes it is written with; `None` at the end and at a broken escape.
 fn next(rest: &[u8], separators: &Separators) -> Option<(u8, usize)> {
-    if rest.starts_with(separators.stand_in().as_bytes()) {
+    let stand_in = separators.stand_in().as_bytes();
+    // The first byte alone tells most of them apart, without a call.
+    if rest.first() == stand_in.first() && rest.starts_with(stand_in) {
         return Some((separators.param(), separators.stand_in().len()));
     }
     match rest {
@@ -114,14 +125,18 @@ fn next(rest: &[u8], separators: &Separators) -> Option<(u8, usize)> {
 
 /// These, space and what cannot be seen are always escaped; so is `%`, with which escapes begin.
 fn is_never_raw(c: char) -> bool {
-    matches!(c, '&' | '=' | '?' | '#' | '+') || c.is_control() || c.is_whitespace()
+    match c {
+        '&' | '=' | '?' | '#' | '+' | '\0'..=' ' | '\x7f' => true,
+        '!'..='~' => false,
+        _ => c.is_control() || c.is_whitespace(),
+    }
 }
 
 fn push_hex(byte: u8, out: &mut String) {
-    out.push('%');
-    for digit in [byte >> 4, byte & 15] {
-        out.push(char::from(if digit < 10 { b'0' + digit } else { b'A' - 10 + digit }));
-    }
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    let written = [b'%', digit(byte >> 4), digit(byte & 15)];
+    out.push_str(std::str::from_utf8(&written).unwrap_or_default());
 }
 
 const fn hex(digit: u8) -> Option<u8> {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::Separators;
-use crate::line::keys::{Event, Metric};
+use crate::line::keys::{Event, Kind, Metric};
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Dimension {
 pub(in crate::line) struct Item {
     /// What is written in front of `=`.
     pub(in crate::line) label: Box<str>,
+    /// Separator, label and `=`: what stands between two values.
+    pub(in crate::line) lead: Box<str>,
     pub(in crate::line) source: Source,
     /// Written in any case in place of the value.
     pub(in crate::line) constant: Option<Box<str>>,
@@ -36,8 +38,20 @@ pub(in crate::line) struct Item {
     /// Most characters that are written.
     pub(in crate::line) size: Option<NonZeroU32>,
     pub(in crate::line) once: bool,
+    pub(in crate::line) cut: Cut,
     /// Asked before the source; the first that matches gives the value.
     pub(in crate::line) patterns: Vec<Pattern>,
+}
+
+/// How a value that is too long is made shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::line) enum Cut {
+    /// Behind any character.
+    Characters,
+    /// Between two elements.
+    Elements(char),
+    /// Not at all: half a number is a wrong one.
+    Not,
 }
 
 /// `<match type="pattern">`: a value told from what another one contains.
@@ -137,7 +151,11 @@ impl Layout {
     /// Moves items to the common store; the limits on groups keep their number far below what fits.
     fn keep(&mut self, items: Vec<Item>) -> Vec<u16> {
         let first = self.items.len();
-        self.items.extend(items);
+        let separator = char::from(self.separators.param());
+        self.items.extend(items.into_iter().map(|item| {
+            let lead = format!("{separator}{}=", item.label).into();
+            Item { lead, ..item }
+        }));
         (first..self.items.len()).filter_map(|index| u16::try_from(index).ok()).collect()
     }
 }
@@ -148,12 +166,27 @@ impl Item {
     pub(super) fn plain(metric: Metric, label: &str) -> Self {
         Self {
             label: label.into(),
+            lead: Box::default(),
             source: Source::Metric(metric),
             constant: None,
             fallback: None,
             size: None,
             once: false,
+            cut: Cut::of(Source::Metric(metric)),
             patterns: Vec::new(),
+        }
+    }
+}
+
+// === impl Cut ===
+
+impl Cut {
+    pub(super) const fn of(source: Source) -> Self {
+        let Source::Metric(metric) = source else { return Self::Characters };
+        match (metric.kind(), metric.kind().element_separator()) {
+            (_, Some(separator)) => Self::Elements(separator),
+            (Kind::Text | Kind::OpenCodes(_), None) => Self::Characters,
+            _ => Self::Not,
         }
     }
 }

@@ -7,8 +7,8 @@ use roxmltree::{Attribute, Document, Node, TextPos};
 use super::classes::Holds;
 use super::layout::{Groups, Pattern};
 use super::{
-    Bounded, Config, Dimension, Item, Layout, LogType, Parsed, RateClass, RateClasses, Separators, Source,
-    address,
+    Bounded, Config, Cut, Dimension, Item, Layout, LogType, Parsed, RateClass, RateClasses, Separators,
+    Source, address,
 };
 use crate::line::keys::{Event, Metric};
 use crate::provisioning::{Note, ParseError};
@@ -244,7 +244,18 @@ impl<'d> Reader<'d> {
         let once = self.switch(data, "sendOnce", false);
         let patterns = self.rules(data, source);
         let is_logged = self.switch(data, "doLog", true);
-        is_logged.then(|| Item { label: label.into(), source, constant, fallback, size, once, patterns })
+        let (label, cut) = (label.into(), Cut::of(source));
+        is_logged.then(|| Item {
+            label,
+            lead: Box::default(),
+            source,
+            constant,
+            fallback,
+            size,
+            once,
+            cut,
+            patterns,
+        })
     }
 
     fn source_of(

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::line::escape::PLAIN;
+
 /// The two separators of a configuration, such that a reader can always tell them apart.
 ///
 /// In a value, the separator is written as its stand-in. So that a value that holds the stand-in itself survives,
@@ -14,6 +16,12 @@ pub struct Separators {
     param: u8,
     /// Of [`STAND_INS`], and without `param`.
     stand_in: Box<str>,
+    /// The byte that could begin or continue a false stand-in, see [`Separators::would_mislead`].
+    guarded: u8,
+    /// The byte that it has to follow for that; `None` where it is guarded everywhere.
+    guarded_behind: Option<u8>,
+    /// Which bytes of a value are written as they are, wherever they stand: one look tells, for each byte of a line.
+    kept: [bool; 256],
 }
 
 /// Why two texts cannot be the separators.
@@ -53,7 +61,18 @@ impl Separators {
         if stand_in.as_bytes().contains(&param) {
             return Err(SeparatorsError::Same);
         }
-        Ok(Self { param, stand_in: stand_in.into() })
+        let (guarded, guarded_behind) = match stand_in.as_bytes() {
+            [first, second, ..] if first != second => (*second, Some(*first)),
+            [first, ..] => (*first, None),
+            [] => return Err(SeparatorsError::StandIn),
+        };
+        let mut kept = PLAIN;
+        for byte in [param, guarded] {
+            if let Some(kept) = kept.get_mut(usize::from(byte)) {
+                *kept = false;
+            }
+        }
+        Ok(Self { param, stand_in: stand_in.into(), guarded, guarded_behind, kept })
     }
 
     /// What stands between keys; ASCII.
@@ -68,21 +87,23 @@ impl Separators {
         &self.stand_in
     }
 
+    /// Whether a byte of a value is written as it is, wherever it stands.
+    pub(in crate::line) fn keep(&self, byte: u8) -> bool {
+        self.kept.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+
     /// Whether `byte` of a value, behind `before` of the same value, has to be percent-encoded lest the two
     /// begin a stand-in.
     pub(in crate::line) fn would_mislead(&self, before: Option<u8>, byte: u8) -> bool {
-        match self.stand_in.as_bytes() {
-            [first, second, ..] if first != second => byte == *second && before == Some(*first),
-            [first, ..] => byte == *first,
-            [] => false,
-        }
+        byte == self.guarded && (self.guarded_behind.is_none() || before == self.guarded_behind)
     }
 }
 
 impl Default for Separators {
     /// `~` and `*@*`.
+    #[allow(clippy::expect_used, reason = "the pair has no input, and is tested")]
     fn default() -> Self {
-        Self { param: b'~', stand_in: "*@*".into() }
+        Self::new("~", "*@*").expect("the usual separators are a pair")
     }
 }
 

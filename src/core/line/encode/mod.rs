@@ -11,13 +11,14 @@
 
 mod split;
 
-use super::config::{Config, Item, Layout, Source};
+use super::config::{Config, Cut, Item, Layout, Source};
 use super::escape::push_escaped;
-use super::keys::{Event, Kind, Metric};
+use super::keys::{Event, Metric};
 
 /// What a session knows.
 pub trait Values {
-    /// Appends the decoded, unescaped value of `metric` to `out`; writes nothing where it is unknown or empty.
+    /// Appends the decoded, unescaped value of `metric` to `out`, which is empty; writes nothing where it is unknown or
+    /// empty.
     fn write(&self, metric: Metric, out: &mut String);
 
     /// Appends the value of a custom dimension, named by its key (`_cd_…`) and the name that the configuration gives
@@ -70,17 +71,6 @@ struct Field {
     /// The end; `start` for one that was left out.
     end: usize,
     cut: Cut,
-}
-
-/// How a value that is too long is made shorter.
-#[derive(Debug, Clone, Copy)]
-enum Cut {
-    /// Behind any character.
-    Characters,
-    /// Between two elements.
-    Elements(char),
-    /// Not at all: half a number is a wrong one.
-    Not,
 }
 
 // === impl Encoder ===
@@ -136,15 +126,13 @@ impl Encoder {
     }
 
     fn push(&mut self, item: &Item, layout: &Layout) {
-        if !self.fields.is_empty() {
-            self.text.push(char::from(layout.separators.param()));
-        }
-        let start = self.text.len();
-        self.text.push_str(&item.label);
-        self.text.push('=');
+        // The first one has no separator in front; that is one byte.
+        let separator = usize::from(self.fields.is_empty());
+        self.text.push_str(item.lead.get(separator..).unwrap_or_default());
         let value = self.text.len();
         push_escaped(&self.value, &layout.separators, &mut self.text);
-        self.fields.push(Field { start, value, end: self.text.len(), cut: Cut::of(item.source) });
+        let start = value - 1 - item.label.len();
+        self.fields.push(Field { start, value, end: self.text.len(), cut: item.cut });
     }
 }
 
@@ -197,19 +185,6 @@ impl Sent {
     const fn place(metric: Metric) -> (usize, u64) {
         let number = metric as usize;
         (number / 64, 1 << (number % 64))
-    }
-}
-
-// === impl Cut ===
-
-impl Cut {
-    const fn of(source: Source) -> Self {
-        let Source::Metric(metric) = source else { return Self::Characters };
-        match (metric.kind(), metric.kind().element_separator()) {
-            (_, Some(separator)) => Self::Elements(separator),
-            (Kind::Text | Kind::OpenCodes(_), None) => Self::Characters,
-            _ => Self::Not,
-        }
     }
 }
 

@@ -5,14 +5,15 @@
 //!
 //! * A value that is longer than a part allows is cut: a list between two elements, a text behind a character. What
 //!   cannot be cut is left out.
-//! * The common group leaves room for half of the others, so that two parts are enough, but no more than a quarter of
-//!   the line. Its longest values are cut for that, but to no less than [`KEPT`] bytes. If that is not enough, because
-//!   the limit is very low or the group very long, the last of the group are sent once, like other keys.
+//! * The common group leaves room for half of the others and the longest of them, with which two parts are enough, but
+//!   no more than a quarter of the line. Its longest values are cut for that, but to no less than [`KEPT`] bytes. If
+//!   that is not enough, because the limit is very low or the group very long, the last of the group are sent once,
+//!   like other keys.
 
 use std::fmt::Write as _;
 
-use super::{Cut, Encoded, Encoder, Field};
-use crate::line::config::{Layout, Separators};
+use super::{Encoded, Encoder, Field};
+use crate::line::config::{Cut, Layout, Separators};
 use crate::line::escape::whole_characters;
 
 /// Bytes of a value of the common group that are never cut away.
@@ -67,14 +68,14 @@ impl Encoder {
         (truncated, left_out)
     }
 
-    /// Room that a part leaves for keys that are not repeated: for half of them, and for the longest, but no more than
-    /// a quarter of the line.
+    /// Room that a part leaves for keys that are not repeated: for half of them and the longest, with which two parts
+    /// are enough, but no more than a quarter of the line.
     fn reserve(&self, common: usize, limit: usize) -> usize {
         let others = self.fields.get(common..).unwrap_or_default();
         let longest =
             others.iter().filter(|field| !field.is_left_out()).map(|field| 1 + field.length()).max();
         let half = length(&self.fields, common..).div_ceil(2);
-        longest.unwrap_or(0).max(half).min(limit / 4)
+        (half + longest.unwrap_or(0)).min(limit / 4)
     }
 
     /// How many fields, from the first, can be repeated in each part such that room is left for the others.
