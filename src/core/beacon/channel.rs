@@ -68,9 +68,13 @@ impl Channel {
         }
     }
 
-    /// Takes a configuration. Attempts that have begun keep the one they began with. `random` gives 128 random
-    /// bits at each call.
+    /// Takes a configuration. Attempts that have begun keep the one they began with; one that switches the channel
+    /// off ends them without another line. `random` gives 128 random bits at each call.
     pub fn set_config(&mut self, config: Config, random: &mut dyn FnMut() -> u128) {
+        if !config.is_active {
+            self.attempts.clear();
+            self.visits.clear();
+        }
         self.config = Some(Arc::new(config));
         for entry in std::mem::take(&mut self.waiting) {
             self.handle_entry(&entry, random);

@@ -28,7 +28,9 @@ pub(super) fn steps(late: u64) -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn gap() -> impl Strategy<Value = u64> {
-    prop_oneof![3 => 0..30_u64, 6 => 30..3000_u64, 2 => 3000..45_000_u64]
+    // The limits that the engine knows, to the millisecond: half a second, the grid of samples and of lines.
+    let limits = prop::sample::select(vec![400, 450, 500, 501, 1000, 10_000, 30_000, 30_001]);
+    prop_oneof![3 => 0..30_u64, 6 => 30..3000_u64, 2 => 3000..45_000_u64, 3 => limits]
 }
 
 fn event() -> impl Strategy<Value = SessionEvent> {
@@ -82,7 +84,9 @@ pub(super) const DURATION: u64 = 600_000;
 
 fn seek_event(phase: SeekPhase) -> impl Strategy<Value = SessionEvent> {
     let rate = prop::sample::select(vec![1.0, 1.0, 1.0, 2.0, -4.0, 0.5]);
-    (0..DURATION, 0..DURATION, rate).prop_map(move |(from, to, rate)| {
+    let position =
+        || prop_oneof![3 => 0..DURATION, 1 => prop::sample::select(vec![0, 30_000, 60_000, 599_999])];
+    (position(), position(), rate).prop_map(move |(from, to, rate)| {
         SessionEvent::Seek(Seek { phase, from: Some(from), to: Some(to), rate })
     })
 }

@@ -190,9 +190,15 @@ proptest! {
 proptest! {
     #![proptest_config(cases(200))]
 
-    /// However often lines are cut, they tell the same.
+    /// However often lines are cut, they tell the same. (A playhead that is told apart from where it was thought to
+    /// be puts right what is not told yet, so none is told here.)
     #[test]
-    fn the_number_of_lines_changes_no_sum(history in steps(0)) {
+    fn the_number_of_lines_changes_no_sum(mut history in steps(0)) {
+        for step in &mut history {
+            if let SessionEvent::Seek(seek) = &mut step.event {
+                seek.from = None;
+            }
+        }
         let mut many = Box::new([often()]);
         let mut few = Box::new([config("")]);
         live(&mut many, history.clone());

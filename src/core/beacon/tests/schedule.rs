@@ -192,6 +192,29 @@ fn a_channel_that_is_switched_off_says_nothing() {
 }
 
 #[test]
+fn a_channel_can_be_switched_off_and_on_again() {
+    let mut b = Box::builtin();
+    plays(&mut b).at(9000);
+    b.channels[0].set_config(config("").tap(|c| c.is_active = false), &mut || 7);
+    b.at(700_000).ok(PAUSE);
+    assert_eq!(b.course(), "I0 S1 P5");
+    b.channels[0].set_config(config(""), &mut || 8);
+    b.at(701_000).ok(PLAY).ok(STOP).ok(open("http://a.example/a.mp4"));
+    assert_eq!(b.course(), "I0 S1 P5 I0");
+}
+
+#[test]
+fn a_new_configuration_is_for_new_attempts() {
+    let mut b = Box::builtin();
+    plays(&mut b).at(9000);
+    b.channels[0].set_config(config("secondaryLogTime=\"2\""), &mut || 7);
+    b.at(306_500).ok(open("http://a.example/a.mp4"));
+    b.at(307_000).ok(PLAY).ok(SessionEvent::FirstFrame);
+    b.at(310_000).ok(STOP);
+    assert_eq!(b.course(), "I0 S1 P5 P295 C5.500 I0 S0.500 P2 C1");
+}
+
+#[test]
 fn a_visit_ends_with_its_connection() {
     let mut b = Box::builtin();
     plays(&mut b).at(9000).ok(STOP);
