@@ -19,6 +19,11 @@ pub(crate) fn message(pipeline: &gst::Pipeline, message: &gst::Message) {
             sample(process, pipeline, Hub::end);
         }
         gst::MessageView::Error(error) => {
+            if let Some(watch) = message.src().and_then(|source| process::current().watched(source)) {
+                if let Kind::Decoder(decoder) = watch.kind() {
+                    decoder.fail();
+                }
+            }
             let source = message.src().map(|source| source.path_string()).unwrap_or_default();
             fail(pipeline, &source, &error.error());
         }
@@ -107,7 +112,7 @@ fn tags(pipeline: &gst::Pipeline, list: &gst::TagList) {
     let Some(run) = hub.run(key) else { return };
     let tags = run.said.new_tags(news).map(SessionEvent::Tags);
     let bitrate = nominal
-        .and_then(|bitrate| run.said.new_bitrate(Bitrate { bitrate, ..Bitrate::default() }, false))
+        .and_then(|bitrate| run.said.new_bitrate(Bitrate { bitrate, ..Bitrate::default() }))
         .map(SessionEvent::Bitrate);
     for event in [tags, bitrate].into_iter().flatten() {
         hub.tell(now, now, key, event);
@@ -127,13 +132,14 @@ fn adapt(pipeline: &gst::Pipeline, statistics: &gst::StructureRef) {
         unsigned.or_else(|| value.get::<u64>().ok()).or_else(signed).or_else(long)
     };
     let small = |field: &str| number(field).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
-    let Some(bitrate) = number("bitrate").or_else(|| number("nominal-bitrate")) else { return };
-    let bitrate = Bitrate { bitrate, width: small("width"), height: small("height") };
     let now = clock::boottime();
     let key = key(pipeline);
     let mut hub = process::current().hub();
     let Some(run) = hub.run(key) else { return };
-    if let Some(bitrate) = run.said.new_bitrate(bitrate, true) {
+    run.said.hear_adaptive();
+    let Some(bitrate) = number("bitrate").or_else(|| number("nominal-bitrate")) else { return };
+    let bitrate = Bitrate { bitrate, width: small("width"), height: small("height") };
+    if let Some(bitrate) = run.said.new_rendition(bitrate) {
         hub.tell(now, now, key, SessionEvent::Bitrate(bitrate));
     }
 }

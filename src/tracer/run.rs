@@ -57,6 +57,8 @@ pub(crate) struct Run {
     folded: Tally,
     /// The totals last told: none of them ever falls.
     told: Tally,
+    /// Of these, what an earlier session of the same run has reported.
+    reported: Tally,
     joined: bool,
     pace: Option<(Millis, u64)>,
 }
@@ -122,6 +124,7 @@ impl Run {
             held: Vec::new(),
             folded: Tally::default(),
             told: Tally::default(),
+            reported: Tally::default(),
             joined: false,
             pace: None,
         };
@@ -163,14 +166,10 @@ impl Run {
         next
     }
 
-    /// Counts from zero again, with the elements there are.
-    pub(crate) fn restart(&mut self) {
-        for held in &mut self.held {
-            held.base = held.watch.tally();
-        }
-        self.folded = Tally::default();
-        self.told = Tally::default();
-        self.pace = None;
+    /// Counts from zero again. Zero is what the daemon was told last, not what the elements have counted by now:
+    /// that is in no report yet.
+    pub(crate) const fn restart(&mut self) {
+        self.reported = self.told;
     }
 
     /// What the probes saw: each event with its time, oldest first.
@@ -269,7 +268,7 @@ impl Run {
             }
             !gone
         });
-        let mut counters = self.told.counters();
+        let mut counters = self.told.since(self.reported).counters();
         if counters.ts == TsView::None && self.sinks().any(|sink| sink.demuxes()) {
             counters.ts = TsView::Unavailable;
         }

@@ -66,14 +66,29 @@ impl Said {
         Some(news).filter(|news| *news != Tags::default())
     }
 
-    /// The representation, if it is another than before. `adaptive`: said by a demuxer that chooses it.
-    pub(crate) fn new_bitrate(&mut self, bitrate: Bitrate, adaptive: bool) -> Option<Bitrate> {
-        self.adaptive |= adaptive;
-        if (self.adaptive && !adaptive) || bitrate.bitrate == 0 || bitrate.bitrate == self.bitrate.bitrate {
+    /// An adaptive demuxer speaks: from here on it is the one that says when the rendition changes.
+    pub(crate) const fn hear_adaptive(&mut self) {
+        self.adaptive = true;
+    }
+
+    /// The rendition that an adaptive demuxer has chosen, if it is another than before.
+    pub(crate) fn new_rendition(&mut self, bitrate: Bitrate) -> Option<Bitrate> {
+        if bitrate.bitrate == 0 || bitrate.bitrate == self.bitrate.bitrate {
             return None;
         }
         self.bitrate = bitrate.clone();
         Some(bitrate)
+    }
+
+    /// The bit rate that tags tell, if it is another than before.
+    ///
+    /// Below an adaptive demuxer it is measured anew for each fragment, and changes with each: there it is taken
+    /// for want of better until a rendition is told, and once.
+    pub(crate) fn new_bitrate(&mut self, bitrate: Bitrate) -> Option<Bitrate> {
+        if self.adaptive && self.bitrate.bitrate > 0 {
+            return None;
+        }
+        self.new_rendition(bitrate)
     }
 }
 
@@ -136,11 +151,19 @@ mod tests {
     #[case::switch(&[(500, true), (900, true), (500, true)], 3)]
     #[case::unknown_is_no_switch(&[(500, true), (0, true)], 1)]
     #[case::tags_alone(&[(500, false)], 1)]
+    #[case::tags_alone_may_change(&[(500, false), (900, false)], 2)]
     #[case::tags_after_the_demuxer(&[(500, true), (900, false)], 1)]
+    #[case::one_tag_until_the_demuxer_tells(&[(0, true), (480, false), (520, false), (900, true)], 2)]
     fn a_rendition_is_told_when_it_changes(#[case] heard: &[(u64, bool)], #[case] told: usize) {
         let mut said = Said::default();
-        let news =
-            heard.iter().filter(|(bitrate, adaptive)| said.new_bitrate(rate(*bitrate), *adaptive).is_some());
+        let news = heard.iter().filter(|(bitrate, adaptive)| {
+            if *adaptive {
+                said.hear_adaptive();
+                said.new_rendition(rate(*bitrate)).is_some()
+            } else {
+                said.new_bitrate(rate(*bitrate)).is_some()
+            }
+        });
         assert_eq!(news.count(), told);
     }
 

@@ -86,6 +86,11 @@ impl Decoder {
         }
     }
 
+    /// The decoder has posted an error, in the thread that feeds it: what it was given last it cannot decode.
+    pub(crate) fn fail(&self) {
+        self.flight.fail();
+    }
+
     pub(super) fn install(self: &Arc<Self>, element: &gst::Element) {
         if let Some(pad) = element.static_pad("sink") {
             self.install_sink(&pad);

@@ -17,6 +17,9 @@ const REMEMBERED: usize = 128;
 /// Shown at no known time: counts as on its way until the decoder is empty.
 const UNKNOWN: u64 = u64::MAX;
 
+/// Never comes out: the decoder said so.
+const FAILED: u64 = u64::MAX - 1;
+
 /// Marks the time of a unit that went in when it was too late already. Times of 292 years do not occur.
 const BEHIND: u64 = 1 << 63;
 
@@ -102,6 +105,13 @@ impl Flight {
         if let Some(slot) = known {
             slot.store(time, Ordering::Relaxed);
             self.behind_done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The unit that went in last never comes out.
+    pub(super) fn fail(&self) {
+        if let Some(slot) = self.fed().checked_sub(1).and_then(|number| self.slot(number)) {
+            slot.store(FAILED, Ordering::Relaxed);
         }
     }
 
@@ -194,6 +204,7 @@ impl Flight {
         let coming = (oldest..fed)
             .filter_map(|number| self.slot(number))
             .map(|slot| slot.load(Ordering::Relaxed))
+            .filter(|time| *time != FAILED)
             .filter(|time| {
                 *time == UNKNOWN || ((time & !BEHIND) >= newest && (!behind || time & BEHIND != 0))
             })
@@ -316,6 +327,17 @@ mod tests {
         flight.emerge(Some(FRAME));
         flight.drain();
         assert_eq!(flight.missing(0), 0);
+    }
+
+    #[test]
+    fn a_unit_that_the_decoder_gives_up_fails_at_once() {
+        let flight = flight(&[0, 1, 2, 3], &[0, 1]);
+        assert_eq!(flight.missing(0), 0, "two are on their way");
+        flight.fail();
+        flight.fail();
+        assert_eq!(flight.missing(0), 1, "told twice, it is one unit");
+        flight.emerge(Some(2 * FRAME));
+        assert_eq!(flight.missing(0), 1);
     }
 
     proptest! {

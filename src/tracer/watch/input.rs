@@ -13,6 +13,9 @@ use super::upstream::{Place, is_ts_parser};
 use crate::guard::guard;
 use crate::tally::Tally;
 
+/// GST_BUFFER_OFFSET_NONE: a buffer that does not say where it is from.
+const OFFSET_NONE: u64 = u64::MAX;
+
 /// Counters of one entrance, shared by its probe and the ticker.
 #[derive(Debug)]
 pub(crate) struct Input {
@@ -42,8 +45,8 @@ struct Entrance {
 struct Packets {
     analyser: Analyser,
     passes: Passes,
-    /// The stream comes in fragments.
-    fragments: bool,
+    /// The stream comes in fragments; where in its fragment the next buffer begins.
+    fragment: Option<u64>,
 }
 
 impl Input {
@@ -136,7 +139,7 @@ impl Entrance {
             self.packets = Some(Packets {
                 analyser: Analyser::new(policy),
                 passes: Passes::default(),
-                fragments: place.below_adaptive,
+                fragment: place.below_adaptive.then_some(0),
             });
         }
         place
@@ -168,13 +171,16 @@ impl Packets {
             if self.passes.jumps(offset, buffer.size() as u64, self.analyser.counts()) {
                 self.analyser.reset();
             }
-        } else if self.fragments {
+        } else if let Some(expected) = self.fragment {
+            // Adaptive demuxers tell where in its fragment each buffer is from.
+            let at = buffer.offset();
+            let begins = if at == OFFSET_NONE { buffer.pts().is_some() } else { at != expected };
+            self.fragment = Some(at.saturating_add(buffer.size() as u64));
             if buffer.flags().contains(gst::BufferFlags::DISCONT) {
                 // Another rendition, or a splice that the playlist announced. Elsewhere the flag says nothing
                 // of the kind: after a loss on RTP it marks the very thing that is to be counted.
                 self.analyser.reset();
-            } else if buffer.pts().is_some() {
-                // An adaptive demuxer times the first buffer of a fragment only.
+            } else if begins {
                 self.analyser.segment_start();
             }
         }
