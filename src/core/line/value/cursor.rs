@@ -107,12 +107,28 @@ impl<'a> Cursor<'a> {
         mut element: impl FnMut(&mut Self) -> Result<T, ValueError>,
     ) -> Result<Vec<T>, ValueError> {
         let mut elements = Vec::new();
+        self.skip_spaces();
         while !self.is_at_end() {
             elements.push(element(self)?);
             self.skip_spaces();
             if !self.is_at_end() {
                 self.expect(',', "a comma or the end")?;
-                self.skip_spaces();
+            }
+            self.skip_spaces();
+        }
+        Ok(elements)
+    }
+
+    /// Elements joined by `,` and nothing else: what begins with a text may begin with a space.
+    pub(super) fn exact_list<T>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<T, ValueError>,
+    ) -> Result<Vec<T>, ValueError> {
+        let mut elements = Vec::new();
+        while !self.is_at_end() {
+            elements.push(element(self)?);
+            if !self.is_at_end() {
+                self.expect(',', "a comma or the end")?;
             }
         }
         Ok(elements)

@@ -114,8 +114,8 @@ impl Typed {
             Kind::ClassTimes => Self::ClassTimes(value.list(ClassTime::read)?),
             Kind::WeightedRate => Self::WeightedRate(WeightedRate::read(&mut value)?),
             Kind::Rebuffers => Self::Rebuffers(Rebuffers::read(&mut value)?),
-            Kind::Ads => Self::Ads(value.list(Ad::read)?),
-            Kind::ServerSwitches => Self::ServerSwitches(value.list(ServerSwitch::read)?),
+            Kind::Ads => Self::Ads(value.exact_list(Ad::read)?),
+            Kind::ServerSwitches => Self::ServerSwitches(value.exact_list(ServerSwitch::read)?),
             Kind::Shares => Self::Shares(value.list(Share::read)?),
         };
         value.end()?;

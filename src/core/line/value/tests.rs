@@ -30,7 +30,7 @@ fn read(key: &str, text: &str) -> Result<Typed, ValueError> {
 #[case("di", "1.5:2", "1.5-2")]
 #[case(
     "dj",
-    "S(206.771:28924-206.771:29924), P(208.667:31893), R(208.833:32987),",
+    "S(206.771:28924-206.771:29924), P(208.667:31893), R(208.833:32987), ",
     "S(206.771:28924-206.771:29924),P(208.667:31893),R(208.833:32987)"
 )]
 #[case(
@@ -184,7 +184,7 @@ fn ad() -> impl Strategy<Value = Ad> {
             server: next(),
             daypart: next(),
             industry_category: next(),
-            event: next().trim().to_owned(),
+            event: next(),
         }
     })
 }
