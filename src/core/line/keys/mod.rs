@@ -1,6 +1,6 @@
 //! The dictionary: every key a line can carry, in one table.
 //!
-//! The list that people read (`stbeacon line keys`, the manual page, [`KEYS.md`](render::markdown)) and the
+//! The list that people read (`stbeacon line keys`, the manual page, [`markdown`]) and the
 //! built-in configuration are made from the same table, so that they cannot drift.
 
 mod lookup;
