@@ -12,6 +12,7 @@
 )]
 
 mod clips;
+mod commands;
 mod continuity;
 mod exactness;
 mod faults;
