@@ -119,8 +119,8 @@ impl Channel {
     /// see [`Sessions::settle`](crate::session::Sessions::settle).
     pub fn handle_timeout(&mut self, now: Millis) {
         let is_due = |due: Option<Millis>| due.is_some_and(|due| due <= now);
-        let late: Vec<_> = self.attempts.iter().filter(|(_, attempt)| is_due(attempt.due())).collect();
-        let late: Vec<_> = late.into_iter().map(|(id, _)| id.clone()).collect();
+        let late = self.attempts.iter().filter(|(_, attempt)| is_due(attempt.due()));
+        let late: Vec<_> = late.map(|(id, _)| id.clone()).collect();
         for id in late {
             let Some(mut attempt) = self.attempts.remove(&id) else { continue };
             while let Some(due) = attempt.due().filter(|due| *due <= now) {

@@ -649,6 +649,18 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_is_opened_again_may_tell_of_old_times() {
+        let mut sessions = Sessions::new();
+        let open = r#"{"v":1,"type":"open","at":1000,"session":"a","url":"x"}"#;
+        sessions.handle_message(Millis(1000), Peer(1), decode(open)).unwrap();
+        sessions.handle_disconnect(Millis(900_000), Peer(1));
+        let now = Millis(1_000_000);
+        sessions.handle_message(now, Peer(2), decode(open)).unwrap();
+        let state = r#"{"v":1,"type":"state","at":2000,"session":"a","state":"playing"}"#;
+        sessions.handle_message(now, Peer(2), decode(state)).unwrap();
+    }
+
+    #[test]
     fn a_seek_to_minus_five_is_no_message() {
         let text = r#"{"v":1,"type":"seek","at":3,"session":"a","phase":"start","to":-5}"#;
         let error = Message::decode(text.as_bytes()).unwrap_err();

@@ -57,7 +57,8 @@
 //! ```
 //!
 //! What makes no sense in its place — the end of an ad that was never loaded nor started, a start of a second
-//! ad over one that plays — is refused; the session stays as it was.
+//! ad over one that plays, something that happened more than a minute before its session was opened — is refused;
+//! the session stays as it was.
 //!
 //! A session ends with `close`, or when the connection ends. `counters` are totals since the session opened
 //! and are sent every [`COUNTERS_PERIOD`] while anything runs, and once before `close`. A total that goes

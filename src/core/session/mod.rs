@@ -60,6 +60,8 @@ pub struct Sessions {
 struct Live {
     peer: Peer,
     session: Session,
+    /// When the attempt began by the player's account; a session that is opened again has begun later by ours.
+    began: Millis,
     /// When the next report while playing is due, in case there are any.
     due: Option<Millis>,
 }
@@ -138,7 +140,7 @@ impl Sessions {
         if live.peer != peer {
             return Err(Reject::Foreign);
         }
-        if at + OLDER_THAN_SESSION < live.session.opened() {
+        if at + OLDER_THAN_SESSION < live.began {
             return Err(Reject::Backwards);
         }
         live.session.check(&event)?;
@@ -271,7 +273,7 @@ impl Sessions {
             journal.push_back(Entry::Session { id: id.clone(), peer, at, fact });
         }
         let due = self.report_period.map(|period| now + period);
-        self.live.insert(id, Live { peer, session, due });
+        self.live.insert(id, Live { peer, session, began: at, due });
         Ok(())
     }
 
