@@ -9,9 +9,9 @@
 //! * `at`: when it happened, in ms of `CLOCK_BOOTTIME` ([`Millis`]). Time need not be in order; the daemon
 //!   takes an earlier time for "now".
 //!
-//! All but `hello` name the `session` they belong to: 1 to [`MAX_SESSION_ID`] bytes, unique on the box until
-//! it reboots. A connection may carry any number of sessions. Fields that are not known are ignored, and so is
-//! a message whose `type` is not known, so a newer player can talk to an older daemon. A field that is
+//! All but `hello` and `visit` name the `session` they belong to: 1 to [`MAX_SESSION_ID`] bytes, unique on the
+//! box until it reboots. A connection may carry any number of sessions. Fields that are not known are ignored,
+//! and so is a message whose `type` is not known, so a newer player can talk to an older daemon. A field that is
 //! described as optional may be left out or be `null`.
 //!
 //! ```text

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 
 use super::harness::*;
 use crate::line::decode;
-use crate::line::keys::Metric;
+use crate::line::keys::{Event, Metric};
 use crate::player::{
     AdKind, AdPhase, AdStatus, Asset, CloseReason, Delivery, Dimensions, HostKind, Measures, SeekPhase,
     ServerSwitch, ServerSwitchReason, SessionEvent, Share, SwitchReason, Window,
@@ -293,4 +293,119 @@ fn a_channel_that_comes_later_is_introduced() {
     assert_eq!(b.course(), "I0 S19 P5 C5");
     assert_eq!(b.values(Metric::PlayClockTime)[2..], ["5000", "5000"]);
     assert_eq!(b.values(Metric::BytesLoaded)[2..], ["0", "5000000"]);
+}
+
+/// Keys that nothing on a box can fill: pages, browsers, buffers by kind of medium, sizes of files.
+const WITHOUT_SOURCE: [Metric; 14] = [
+    Metric::PageHost,
+    Metric::PageReferrerHost,
+    Metric::Browser,
+    Metric::PlayerReferrer,
+    Metric::PageReferrer,
+    Metric::PageUrl,
+    Metric::BytesTotal,
+    Metric::AudioBufferLength,
+    Metric::VideoBufferLength,
+    Metric::DataBufferLength,
+    Metric::PartNumber,
+    Metric::TotalParts,
+    Metric::ScriptDisabled,
+    Metric::SessionGuid,
+];
+
+#[test]
+fn every_key_that_has_a_source_leaves_the_box() {
+    let text = |text: &str| Some(text.to_owned());
+    // Heartbeat lines that list everything there is, and limits that no line comes near to.
+    let all = config_with(Event::Heartbeat, "").tap(|c| c.heartbeat_interval.0 = 40_000);
+    let mut b = Box::new([]);
+    let mut channel = crate::beacon::Channel::new(crate::beacon::Identity {
+        player_type: "gst".into(),
+        player_version: "1.22".into(),
+        full_os: "Linux 6.1".into(),
+        user_agent: "box/1".into(),
+        ..identity()
+    });
+    channel.set_config(all, &mut || 1);
+    b.add(channel);
+    b.at(1000).ok(open("https://cdn-a.example:8443/vod/film/master.m3u8")).ok(PLAY);
+    b.ok(SessionEvent::Asset(std::boxed::Box::new(Asset {
+        title: text("A film"),
+        asset: text("n-1"),
+        show: text("Films"),
+        category: text("drama"),
+        sub_category: text("short"),
+        event: text("premiere"),
+        event_start: text("20:15"),
+        event_end: text("21:45"),
+        length: text("90 min"),
+        live: Some(false),
+    })));
+    b.ok(SessionEvent::Delivery(Delivery {
+        cdn: text("ExampleCDN"),
+        server_ip: text("192.0.2.7"),
+        connectivity: text("ethernet"),
+        connect_time: Some(38),
+        asm: Some(true),
+    }));
+    b.ok(SessionEvent::Measures(Measures {
+        throughput: Some(6_000_000),
+        bandwidth: Some(3_000_000),
+        audio_bandwidth: Some(128_000),
+        video_bandwidth: Some(2_800_000),
+        data_bandwidth: Some(1_000),
+        live_delay: Some(2.5),
+        rtt: Some(12.0),
+        encoded_fps: Some(25.0),
+        encoded_bitrate: Some(2_010_000),
+    }));
+    b.ok(SessionEvent::Window(Window { full_screen: Some(true), width: Some(1920), height: Some(1080) }));
+    b.ok(rate(2_000_000)).ok(SessionEvent::FirstFrame).ok(counters(0, LENGTH));
+    b.at(10_000).ok(switching(&[SwitchReason::Buffer])).ok(rate(900_000));
+    b.at(11_000).ok(seek(SeekPhase::Start, 9_000, 200_000));
+    b.at(11_500).ok(seek(SeekPhase::End, 9_000, 200_000));
+    b.at(12_000).ok(seek(SeekPhase::Start, 200_500, 100_000));
+    b.at(12_500).ok(seek(SeekPhase::End, 200_500, 100_000));
+    b.at(20_000).ok(PAUSE);
+    b.at(21_000).ok(PLAY).ok(percent(0));
+    b.at(60_000).ok(percent(100));
+    b.at(70_000).ok(ad(AdPhase::Load, "1", |_| {})).ok(PAUSE);
+    b.at(71_000).ok(ad(AdPhase::Start, "1", |_| {}));
+    b.at(75_000).ok(ad_end("1", AdStatus::Normal)).ok(PLAY);
+    b.ok(SessionEvent::Share(Share { key: "fbs".into() }));
+    b.ok(SessionEvent::ServerSwitch(ServerSwitch {
+        duration: 120,
+        rtt: 18,
+        reason: ServerSwitchReason::DataGap,
+        from: "a.example".into(),
+        to: "b.example".into(),
+        ip: "192.0.2.8".into(),
+        kind: HostKind::Alternate,
+    }));
+    b.at(200_000).ok(STOP);
+    b.ok(open("https://cdn-a.example/none.mp4")).ok(STOP);
+    b.gone();
+
+    let seen: std::collections::BTreeSet<_> = b.lines[0]
+        .iter()
+        .flat_map(|line| {
+            let read = decode::Line::read(&line.text).unwrap();
+            let known = Metric::ALL.iter().copied().filter(|metric| read.field(*metric).is_some());
+            known.collect::<Vec<_>>()
+        })
+        .collect();
+    // Set where an operator's file says so.
+    let configured = [Metric::BeaconId];
+    let missing: Vec<_> = Metric::ALL
+        .iter()
+        .filter(|metric| {
+            !seen.contains(metric) && !WITHOUT_SOURCE.contains(metric) && !configured.contains(metric)
+        })
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(missing, [""; 0]);
+    let split = [Metric::PartNumber, Metric::TotalParts];
+    let filled: Vec<_> =
+        WITHOUT_SOURCE.iter().filter(|metric| seen.contains(metric) && !split.contains(metric)).collect();
+    assert!(filled.is_empty(), "has a source after all: {filled:?}");
 }
