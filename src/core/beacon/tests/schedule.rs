@@ -124,6 +124,57 @@ fn a_start_up_without_end_counts_as_none(#[case] took: u64, #[case] startup: &st
     assert_eq!(b.values(Metric::StartupTime)[1], startup);
 }
 
+#[rstest]
+#[case::at_once(0, "1")]
+#[case::within_half_a_second(500, "1")]
+#[case::later(501, "0")]
+fn a_rebuffer_right_after_a_pause_comes_from_resuming(#[case] after: u64, #[case] resumes: &str) {
+    let mut b = Box::builtin();
+    plays(&mut b).at(2000).ok(PAUSE);
+    b.at(3000).ok(PLAY);
+    b.at(3000 + after).ok(percent(0));
+    b.at(5000).ok(percent(100)).ok(STOP);
+    assert_eq!(b.values(Metric::RebufferCount)[2], "1");
+    assert_eq!(b.values(Metric::ResumeBufferCount)[2], resumes);
+}
+
+#[rstest]
+#[case::that_began_in_the_pause(PAUSE, percent(0), "1")]
+#[case::that_was_there_before(percent(0), PAUSE, "0")]
+fn a_rebuffer_about_a_pause(#[case] first: SessionEvent, #[case] then: SessionEvent, #[case] resumes: &str) {
+    let mut b = Box::builtin();
+    plays(&mut b).at(2000).ok(first);
+    b.at(2500).ok(then);
+    b.at(3000).ok(PLAY);
+    b.at(4000).ok(percent(100)).ok(STOP);
+    assert_eq!(b.values(Metric::RebufferCount)[2], "1");
+    assert_eq!(b.values(Metric::ResumeBufferCount)[2], resumes);
+}
+
+#[test]
+fn sessions_side_by_side_keep_their_own_books() {
+    let mut b = Box::builtin();
+    plays(&mut b).at(1500);
+    b.session("b", open("http://a.example/b.mp4")).unwrap();
+    b.session("b", PLAY).unwrap();
+    b.at(2000).session("b", SessionEvent::FirstFrame).unwrap();
+    b.at(4000).ok(percent(0));
+    b.at(8000).session("b", STOP).unwrap();
+    b.ok(STOP);
+    let of = |name: &str| -> Vec<_> {
+        let lines =
+            b.lines[0].iter().filter(|line| line.session.as_ref().is_some_and(|id| id.as_str() == name));
+        lines
+            .map(|line| format!("{}{}", line.event.code(), value(line, Metric::SequenceId).unwrap()))
+            .collect()
+    };
+    assert_eq!(of("a"), ["I0", "S1", "P2", "C3"]);
+    assert_eq!(of("b"), ["I0", "S1", "P2", "C3"]);
+    let rebuffers: Vec<_> =
+        b.lines[0].iter().filter_map(|line| value(line, Metric::TotalRebufferCount)).collect();
+    assert_eq!(rebuffers, ["0", "1"]);
+}
+
 #[test]
 fn views_and_sessions_with_rebuffer_are_told_once() {
     let mut b = Box::builtin();
