@@ -139,7 +139,12 @@ fn adapt(pipeline: &gst::Pipeline, statistics: &gst::StructureRef) {
     run.said.hear_adaptive();
     let Some(bitrate) = number("bitrate").or_else(|| number("nominal-bitrate")) else { return };
     let bitrate = Bitrate { bitrate, width: small("width"), height: small("height") };
-    if let Some(bitrate) = run.said.new_rendition(bitrate) {
+    // These demuxers announce what they change to, never what they begin with. What has played was measured; it
+    // is told as what is left behind, so that the change has a direction.
+    let before = run.measured_bitrate().filter(|_| run.said.is_rendition_unknown());
+    let before = before.and_then(|bitrate| run.said.new_rendition(Bitrate { bitrate, ..Bitrate::default() }));
+    let after = run.said.new_rendition(bitrate);
+    for bitrate in [before, after].into_iter().flatten() {
         hub.tell(now, now, key, SessionEvent::Bitrate(bitrate));
     }
 }

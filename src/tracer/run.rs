@@ -275,6 +275,14 @@ impl Run {
         Counters { position: self.position(), duration: self.duration, fps: self.fps(now), ..counters }
     }
 
+    /// The bit rate of what has been played so far, measured at the decoders, in bit/s; `None` until enough has.
+    pub(crate) fn measured_bitrate(&self) -> Option<u64> {
+        const ENOUGH_MS: u64 = 500;
+        let played = self.position().filter(|ms| *ms >= ENOUGH_MS)?;
+        let fed: u64 = self.held.iter().map(|held| held.watch.tally().since(held.base).fed).sum();
+        (fed > 0).then(|| fed.saturating_mul(8 * 1000) / played)
+    }
+
     fn fps(&mut self, now: Millis) -> Option<f64> {
         if !self.sinks().any(|sink| sink.medium() == Some(Medium::Video)) {
             return None;

@@ -82,13 +82,15 @@ impl Said {
 
     /// The bit rate that tags tell, if it is another than before.
     ///
-    /// Below an adaptive demuxer it is measured anew for each fragment, and changes with each: there it is taken
-    /// for want of better until a rendition is told, and once.
+    /// Below an adaptive demuxer it is measured anew for each fragment, and comes only as that is played: there
+    /// it is no news.
     pub(crate) fn new_bitrate(&mut self, bitrate: Bitrate) -> Option<Bitrate> {
-        if self.adaptive && self.bitrate.bitrate > 0 {
-            return None;
-        }
-        self.new_rendition(bitrate)
+        if self.adaptive { None } else { self.new_rendition(bitrate) }
+    }
+
+    /// Whether the rendition that plays is not known.
+    pub(crate) const fn is_rendition_unknown(&self) -> bool {
+        self.bitrate.bitrate == 0
     }
 }
 
@@ -153,7 +155,7 @@ mod tests {
     #[case::tags_alone(&[(500, false)], 1)]
     #[case::tags_alone_may_change(&[(500, false), (900, false)], 2)]
     #[case::tags_after_the_demuxer(&[(500, true), (900, false)], 1)]
-    #[case::one_tag_until_the_demuxer_tells(&[(0, true), (480, false), (520, false), (900, true)], 2)]
+    #[case::tags_below_the_demuxer(&[(0, true), (480, false), (520, false), (900, true)], 1)]
     fn a_rendition_is_told_when_it_changes(#[case] heard: &[(u64, bool)], #[case] told: usize) {
         let mut said = Said::default();
         let news = heard.iter().filter(|(bitrate, adaptive)| {
