@@ -15,6 +15,7 @@ mod fact;
 mod figures;
 mod head;
 mod told;
+mod totals;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,7 +23,7 @@ use thiserror::Error;
 
 pub use self::counts::Counts;
 pub use self::fact::{Activity, AdRecord, Entry, Fact, Gauges, Head, Span};
-pub use self::figures::{Phase, RateTime, Snapshot, Totals};
+pub use self::totals::{Phase, RateTime, Snapshot, Totals};
 
 use self::figures::Session;
 use crate::player::{
