@@ -184,7 +184,8 @@ fn a_switch_of_rendition_is_seen(
     #[values("playbin", "playbin3")] with: &str,
 ) -> Result<(), Error> {
     let dir = tempfile::tempdir().map_err(|e| Error::io("no directory", e))?;
-    let recipe = Recipe { noise: true, ..Recipe::ts(Video::H264, Audio::Aac, 200) };
+    // Longer than a player buffers ahead: some of it must be left to be fetched after the change.
+    let recipe = Recipe { noise: true, ..Recipe::ts(Video::H264, Audio::Aac, 300) };
     make_adaptive(dir.path(), &recipe)?;
     let server = FileServer::start(dir.path())?;
     let stb = Stb::start_with(|options| DaemonOptions { extended: true, ..options })?;
