@@ -1,6 +1,7 @@
 //! A network namespace of the test's own, with interfaces and traffic in it.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -116,8 +117,12 @@ impl Drop for Netns {
 }
 
 /// Says that something could not be tested here, and why, where nobody can overlook it.
+///
+/// Written to standard error itself: what is printed by macro is kept from view while a test passes.
 pub fn skipped(what: &str, why: &str) {
-    eprintln!("\n########## SKIPPED: {what}\n########## because: {why}\n");
+    let text = format!("\n########## SKIPPED: {what}\n########## because: {why}\n\n");
+    // Standard error that is gone is nobody's to read.
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn ip(args: &[&str]) -> Result<Finished, Error> {
