@@ -2,18 +2,20 @@
 
 #![forbid(unsafe_code)]
 
+mod box_facts;
 mod check;
 mod cli;
 mod clock;
 mod control;
 mod daemon;
 mod doctor;
+mod files;
+mod http;
 mod line;
 mod logging;
 mod netlink;
 mod play;
 mod players;
-mod post;
 mod provision;
 mod random;
 mod run;

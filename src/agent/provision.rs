@@ -3,14 +3,12 @@
 //! A file that is missing, cut short or no provisioning at all never replaces what is in force. The copy lies in
 //! the state directory, so that this holds across a restart too.
 
-use std::fmt::Display;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use stbeacon_core::provisioning::{Parsed, Provisioning, Statistics};
 
 use crate::cli::Failure;
+use crate::files;
 
 /// Real files have a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -30,18 +28,7 @@ pub(crate) struct Source {
 /// # Errors
 /// `FILE:LINE:COLUMN: what is wrong; what was expected`, or `FILE: why it cannot be read`.
 pub(crate) fn read(file: &Path) -> Result<Parsed, String> {
-    parse(file, &read_bytes(file)?)
-}
-
-fn read_bytes(file: &Path) -> Result<Vec<u8>, String> {
-    let fail = |what: &dyn Display| format!("{}: {what}", file.display());
-    let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(|error| fail(&error))?;
-    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| fail(&error))?;
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
-        return Err(fail(&"longer than 1 MiB: this is no provisioning file"));
-    }
-    Ok(bytes)
+    parse(file, &files::read(file, MAX_BYTES, "provisioning file")?)
 }
 
 fn parse(file: &Path, bytes: &[u8]) -> Result<Parsed, String> {
@@ -86,35 +73,16 @@ impl Source {
     /// # Errors
     /// See [`read`].
     pub(crate) fn reload(&self) -> Result<Provisioning, String> {
-        let bytes = read_bytes(&self.file)?;
+        let bytes = files::read(&self.file, MAX_BYTES, "provisioning file")?;
         let parsed = parse(&self.file, &bytes)?;
         for note in &parsed.notes {
             log::warn!("{}:{}:{}: {}", self.file.display(), note.line, note.column, note.message);
         }
-        // Flash wears out: the same bytes are not written again.
-        if fs::read(&self.copy).is_ok_and(|copy| copy == bytes) {
-            return Ok(parsed.provisioning);
-        }
-        if let Err(error) = replace(&self.copy, &bytes) {
+        if let Err(error) = files::replace(&self.copy, &bytes) {
             log::warn!("no copy of the provisioning is kept: {}: {error}", self.copy.display());
         }
         Ok(parsed.provisioning)
     }
-}
-
-/// Puts `bytes` in place of a file so that a power cut leaves either the old one or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let new = path.with_extension("new");
-    // It may hold keys and addresses that are nobody else's business.
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(directory)?.sync_all()
 }
 
 /// What a new provisioning changes, one line each, for the log.
@@ -158,6 +126,8 @@ pub(crate) fn changes(old: &Provisioning, new: &Provisioning) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const GOOD: &str = r#"<provision><statistics url="http://a.example/"><media/></statistics></provision>"#;

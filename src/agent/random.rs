@@ -7,3 +7,8 @@ pub(crate) fn uniform() -> u64 {
     // Each hasher has a key of its own that the operating system's random numbers are in.
     RandomState::new().hash_one(())
 }
+
+/// 128 random bits.
+pub(crate) fn bits() -> u128 {
+    u128::from(uniform()) << 64 | u128::from(uniform())
+}

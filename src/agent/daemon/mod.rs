@@ -3,6 +3,8 @@
 //! Tasks read sockets and pass on what comes as [`Input`]; [`Daemon`] takes it in, and tells when it next has
 //! something to do by itself. Nothing in it waits for anybody but the kernel.
 
+mod answers;
+mod outlets;
 mod reporting;
 mod turn;
 mod view;
@@ -18,11 +20,12 @@ use stbeacon_core::stb::redact;
 use stbeacon_core::time::Millis;
 use tokio::sync::oneshot;
 
+use self::outlets::Outlets;
 use self::reporting::Reporting;
 use crate::clock;
+use crate::http;
 use crate::netlink::Selection;
 use crate::players::{Complaints, Connection, FromPlayer};
-use crate::post;
 use crate::provision::{self, Source};
 use crate::sampler::Sampler;
 use crate::signals::Signal;
@@ -40,10 +43,19 @@ pub(crate) enum Input {
     Signal(Signal),
     /// By the kernel.
     InterfacesChanged,
-    /// By the thread that POSTs.
-    Posted(post::Outcome),
+    /// By a thread that sends.
+    Answered(Asker, http::Outcome),
     /// By somebody who wants to know the status, as JSON.
     Status(oneshot::Sender<Vec<u8>>),
+}
+
+/// For whom a thread sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// For the STB reports.
+    Reports,
+    /// For the output of this number.
+    Outlet(u64),
 }
 
 /// Everything that the daemon knows.
@@ -55,6 +67,7 @@ pub(crate) struct Daemon {
     players: BTreeMap<Peer, Player>,
     sessions: Sessions,
     reporting: Reporting,
+    outlets: Outlets,
     sampler: Sampler,
     selection: Selection,
     /// When the interfaces are sampled next; `None` while there are no network reports.
@@ -78,7 +91,13 @@ struct Player {
 // === impl Daemon ===
 
 impl Daemon {
-    async fn new(now: Millis, source: Source, provisioning: Provisioning, reporting: Reporting) -> Self {
+    async fn new(
+        now: Millis,
+        source: Source,
+        provisioning: Provisioning,
+        reporting: Reporting,
+        outlets: Outlets,
+    ) -> Self {
         let mut daemon = Self {
             started: now,
             source,
@@ -86,6 +105,7 @@ impl Daemon {
             players: BTreeMap::new(),
             sessions: Sessions::new(),
             reporting,
+            outlets,
             sampler: Sampler::new(),
             selection: Selection::default(),
             sample_due: None,
@@ -108,7 +128,8 @@ impl Daemon {
             }
             Input::Signal(Signal::Reload) => self.reload(now),
             Input::InterfacesChanged => self.refresh_interfaces().await,
-            Input::Posted(outcome) => self.reporting.handle_posted(now, outcome),
+            Input::Answered(Asker::Reports, outcome) => self.reporting.handle_outcome(now, outcome),
+            Input::Answered(Asker::Outlet(id), outcome) => self.outlets.handle_outcome(now, id, outcome),
             Input::Status(asker) => {
                 let status = self.status(now).await;
                 // Who asked may be gone.
@@ -124,14 +145,18 @@ impl Daemon {
             self.sample(now).await;
         }
         self.reporting.handle_timeout(now, &self.sampler);
+        if self.outlets.needs_books(now) {
+            self.sessions.settle(now);
+        }
+        self.take_entries();
+        self.outlets.handle_timeout(now);
     }
 
     /// When [`Daemon::handle_timeout`] next has something to do.
     fn poll_timeout(&self) -> Option<Millis> {
-        [self.sessions.poll_timeout(), self.sample_due, self.reporting.poll_timeout(), self.stop_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let outputs = [self.reporting.poll_timeout(), self.outlets.poll_timeout()];
+        let own = [self.sessions.poll_timeout(), self.sample_due, self.stop_at];
+        outputs.into_iter().chain(own).flatten().min()
     }
 
     /// Whether it is time to end.
@@ -150,6 +175,8 @@ impl Daemon {
             }
         }
         self.reporting.handle_stop(now, &self.sampler);
+        self.take_entries();
+        self.outlets.handle_stop(now);
     }
 
     fn handle_player(&mut self, now: Millis, peer: Peer, what: FromPlayer) {
@@ -193,6 +220,12 @@ impl Daemon {
     fn take_snapshots(&mut self) {
         while let Some(snapshot) = self.sessions.poll_snapshot() {
             self.reporting.handle_snapshot(&snapshot, &self.provisioning);
+        }
+    }
+
+    fn take_entries(&mut self) {
+        while let Some(entry) = self.sessions.poll_entry() {
+            self.outlets.handle_entry(&entry);
         }
     }
 
@@ -255,5 +288,7 @@ impl Daemon {
         let period = self.network_period();
         self.sample_due = period.map(|period| self.sample_due.unwrap_or(now + period));
         self.reporting.apply_provisioning(now, &self.provisioning);
+        self.take_entries();
+        self.outlets.apply_provisioning(now, &self.provisioning, &mut self.sessions);
     }
 }

@@ -6,60 +6,51 @@ use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::Snapshot;
 use stbeacon_core::stb::{Measured, MediaOptions, Network};
 use stbeacon_core::time::Millis;
-use stbeacon_core::uplink::{
-    Accumulator, Delivery, DeliveryPolicy, HoldLimits, Outcome, RequestId, Verdict, retry_after,
-};
+use stbeacon_core::uplink::{Accumulator, Delivery, DeliveryPolicy, HoldLimits, RequestId, Verdict};
 
-use crate::post::{self, Post, Poster, Target};
+use crate::http::{self, Method, Request, Server, Worker};
 use crate::sampler::Sampler;
 use crate::status::{DeliveryStatus, DropStatus, ErrorStatus, QueueStatus};
 use crate::{clock, random};
+
+use super::answers::{Answers, judge};
 
 /// Gathers, queues, sends.
 #[derive(Debug)]
 pub(super) struct Reporting {
     accumulator: Accumulator,
     delivery: Delivery,
-    poster: Poster,
+    worker: Worker,
     /// `None` while reporting is off.
-    target: Option<Arc<Target>>,
+    target: Option<Arc<Server>>,
     in_flight: Option<RequestId>,
     /// Whether reports wait only for the calendar clock, as far as the log was told.
     waits_for_clock: bool,
-    answers: DeliveryStatus,
-    last_error: Option<(Millis, String)>,
+    answers: Answers,
 }
 
 // === impl Reporting ===
 
 impl Reporting {
-    pub(super) fn new(poster: Poster) -> Self {
+    pub(super) fn new(worker: Worker) -> Self {
         Self {
             accumulator: Accumulator::new(HoldLimits::default()),
             delivery: Delivery::new(DeliveryPolicy::default()),
-            poster,
+            worker,
             target: None,
             in_flight: None,
             waits_for_clock: false,
-            answers: DeliveryStatus::default(),
-            last_error: None,
+            answers: Answers::default(),
         }
     }
 
     pub(super) fn apply_provisioning(&mut self, now: Millis, provisioning: &Provisioning) {
-        let Provisioning { statistics, reports, auth, tls, spool, media_analytics, heartbeat, .. } =
-            provisioning;
-        for (asked, what) in [
-            (reports.gzip, "gzip: bodies go uncompressed"),
-            (media_analytics.is_some(), "media_analytics: no lines are sent"),
-            (heartbeat.is_some(), "heartbeat: none are sent"),
-        ] {
-            if asked {
-                log::warn!("provisioned, but not in this version yet: {what}");
-            }
+        let Provisioning { statistics, reports, auth, tls, spool, .. } = provisioning;
+        if reports.gzip {
+            log::warn!("provisioned, but not in this version yet: gzip; bodies go uncompressed");
         }
         let target = statistics.as_ref().map(|statistics| {
-            Arc::new(Target { url: statistics.url.clone(), auth: auth.clone(), tls: tls.clone() })
+            Arc::new(Server { url: statistics.url.clone(), auth: auth.clone(), tls: tls.clone() })
         });
         match (&self.target, &target) {
             (None, Some(target)) => log::info!("reports go to {}", target.url),
@@ -70,10 +61,7 @@ impl Reporting {
             self.delivery.handle_new_target(now);
             self.target = target;
         }
-        // Reports wait in memory, so never more of them than is usual there.
-        let usual = DeliveryPolicy::default();
-        let max_bytes = usize::try_from(spool.max_bytes).unwrap_or(usize::MAX).min(usual.max_bytes);
-        self.delivery.set_policy(now, DeliveryPolicy { max_age: spool.max_age, max_bytes, ..usual });
+        self.delivery.set_policy(now, DeliveryPolicy::within(spool));
         let period = statistics.as_ref().map(|statistics| statistics.accum_period);
         self.accumulator.set_period(now, period, random::uniform());
     }
@@ -121,8 +109,14 @@ impl Reporting {
         let Some(target) = &self.target else { return };
         if let Some(request) = self.delivery.poll_request(now) {
             log::debug!("{} reports, {} bytes, go to {}", request.reports, request.body.len(), target.url);
-            let post = Post { target: Arc::clone(target), body: request.body, mac: sampler.mac() };
-            if self.poster.post(post) {
+            let sent = Request {
+                server: Arc::clone(target),
+                url: target.url.clone(),
+                method: Method::Post(request.body),
+                mac: sampler.mac(),
+                max_answer: 0,
+            };
+            if self.worker.send(sent) {
                 self.in_flight = Some(request.id);
             } else {
                 // The thread has died, or still has the last one: neither happens while it answers each.
@@ -137,23 +131,10 @@ impl Reporting {
         self.accumulator.poll_timeout().into_iter().chain(delivery).min()
     }
 
-    pub(super) fn handle_posted(&mut self, now: Millis, outcome: post::Outcome) {
+    pub(super) fn handle_outcome(&mut self, now: Millis, outcome: http::Outcome) {
         let Some(id) = self.in_flight.take() else { return };
-        let (outcome, error) = match outcome {
-            post::Outcome::Answered { status, retry_after: text } => {
-                self.answers.count(status);
-                let unix_now = clock::wall_anchor().map(|anchor| anchor.unix_ms / 1000);
-                let retry_after = text.and_then(|text| retry_after(&text, unix_now));
-                let error = (!(200..300).contains(&status)).then(|| format!("the server answered {status}"));
-                (Outcome::Status { code: status, retry_after }, error)
-            }
-            post::Outcome::Failed(error) => {
-                self.answers.unreachable = self.answers.unreachable.saturating_add(1);
-                (Outcome::Unreachable, Some(error))
-            }
-        };
+        let (outcome, error) = judge(&mut self.answers, outcome);
         let verdict = self.delivery.handle_outcome(now, id, outcome, random::uniform());
-        let error = error.unwrap_or_default();
         match verdict {
             Verdict::Delivered { reports } => log::info!("{reports} reports delivered"),
             Verdict::Retry { at } => {
@@ -187,7 +168,7 @@ impl Reporting {
     }
 
     pub(super) fn note_error(&mut self, now: Millis, error: String) {
-        self.last_error = Some((now, error));
+        self.answers.note_error(now, error);
     }
 
     pub(super) fn queue_status(&self, now: Millis) -> QueueStatus {
@@ -204,7 +185,7 @@ impl Reporting {
 
     pub(super) fn delivery_status(&self) -> DeliveryStatus {
         let counts = self.delivery.counts();
-        DeliveryStatus { requests: counts.requests, delivered_reports: counts.delivered, ..self.answers }
+        DeliveryStatus { delivered_reports: counts.delivered, ..self.answers.status(counts.requests) }
     }
 
     pub(super) fn drop_status(&self) -> DropStatus {
@@ -218,6 +199,6 @@ impl Reporting {
     }
 
     pub(super) fn error_status(&self, now: Millis) -> Option<ErrorStatus> {
-        self.last_error.as_ref().map(|(at, error)| ErrorStatus::new(error, now.since(*at)))
+        self.answers.error_status(now)
     }
 }

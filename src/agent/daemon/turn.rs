@@ -10,10 +10,11 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::LocalSet;
 
+use super::outlets::Outlets;
 use super::reporting::Reporting;
-use super::{Daemon, Input};
+use super::{Asker, Daemon, Input};
 use crate::cli::Failure;
-use crate::post::Poster;
+use crate::http::Worker;
 use crate::provision::Source;
 use crate::signals::Signals;
 use crate::{clock, control, players, sampler, sockets};
@@ -52,19 +53,20 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
     LocalSet::new().block_on(&runtime, async move {
         let cannot = |error: std::io::Error| Failure::environment(format!("cannot start: {error}"));
         let (inputs, queue) = channel(INPUTS);
-        let (outcomes, mut posted) = channel(1);
-        let poster = Poster::start(outcomes).map_err(cannot)?;
+        let (outcomes, mut answered) = channel(INPUTS);
+        let worker = Worker::start(Asker::Reports, outcomes.clone()).map_err(cannot)?;
         Signals::register().map_err(cannot)?.watch(&inputs);
         let players = tokio_listener(player_listener).map_err(cannot)?;
         let control = tokio_listener(control_listener).map_err(cannot)?;
 
-        let daemon = Daemon::new(clock::now(), source, provisioning, Reporting::new(poster)).await;
+        let outlets = Outlets::new(setup.state_directory, outcomes);
+        let daemon = Daemon::new(clock::now(), source, provisioning, Reporting::new(worker), outlets).await;
         tokio::task::spawn_local(players::accept(players, inputs.clone()));
         tokio::task::spawn_local(control::serve(control, inputs.clone()));
         tokio::task::spawn_local(sampler::watch(inputs.clone()));
         tokio::task::spawn_local(async move {
-            while let Some(outcome) = posted.recv().await {
-                if inputs.send(Input::Posted(outcome)).await.is_err() {
+            while let Some((asker, outcome)) = answered.recv().await {
+                if inputs.send(Input::Answered(asker, outcome)).await.is_err() {
                     return;
                 }
             }
@@ -98,7 +100,7 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
     loop {
         let now = clock::now();
         daemon.handle_timeout(now).await;
-        if now >= deadline || daemon.is_hurried || !daemon.reporting.has_work_until(deadline) {
+        if now >= deadline || daemon.is_hurried || !daemon.has_work_until(deadline) {
             break;
         }
         let until = daemon.poll_timeout_after(now).unwrap_or(deadline).min(deadline);
@@ -106,9 +108,12 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
             break;
         }
     }
-    match daemon.reporting.undelivered() {
-        0 => log::info!("stopped"),
-        reports => log::warn!("stopped; {reports} reports could not be delivered and are lost"),
+    match (daemon.reporting.undelivered(), daemon.outlets.undelivered()) {
+        (0, 0) => log::info!("stopped"),
+        (reports, 0) => log::warn!("stopped; {reports} reports could not be delivered and are lost"),
+        (reports, lines) => {
+            log::warn!("stopped; {reports} reports and {lines} lines could not be delivered and are lost");
+        }
     }
 }
 
@@ -130,6 +135,11 @@ async fn wait(daemon: &mut Daemon, queue: &mut Receiver<Input>, until: Option<Mi
 }
 
 impl Daemon {
+    /// Whether there is anything left that can still be sent before `deadline`.
+    fn has_work_until(&self, deadline: Millis) -> bool {
+        self.reporting.has_work_until(deadline) || self.outlets.has_work_until(deadline)
+    }
+
     /// Like [`Daemon::poll_timeout`], without the stop that has happened already.
     fn poll_timeout_after(&self, now: Millis) -> Option<Millis> {
         self.poll_timeout().filter(|at| *at > now)

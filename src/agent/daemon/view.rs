@@ -31,6 +31,8 @@ impl Daemon {
             queue: self.reporting.queue_status(now),
             deliveries: self.reporting.delivery_status(),
             dropped: self.reporting.drop_status(),
+            lines: self.outlets.line_status(now),
+            heartbeats: self.outlets.heartbeat_status(now),
             datagrams: self.datagrams,
             last_error: self.reporting.error_status(now),
         }

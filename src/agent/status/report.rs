@@ -26,6 +26,11 @@ pub(crate) struct Status {
     pub(crate) deliveries: DeliveryStatus,
     /// Reports that are lost, by reason.
     pub(crate) dropped: DropStatus,
+    /// Channels of Media Analytics lines, in the order of the provisioning.
+    pub(crate) lines: Vec<LineStatus>,
+    /// Absent where none are provisioned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) heartbeats: Option<HeartbeatStatus>,
     pub(crate) datagrams: DatagramStatus,
     /// The last thing that went wrong; absent if nothing has.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +160,52 @@ pub(crate) struct DropStatus {
     pub(crate) full: u64,
     /// Reporting was turned off.
     pub(crate) off: u64,
+}
+
+/// One channel of lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LineStatus {
+    /// Where its configuration is from.
+    pub(crate) config: String,
+    /// Where lines go; empty until the configuration is there.
+    pub(crate) target: String,
+    /// Whether the configuration is there, and has lines sent at all.
+    pub(crate) active: bool,
+    /// Lines that wait or are on their way.
+    pub(crate) waiting: usize,
+    pub(crate) bytes: usize,
+    /// Until the next attempt; absent if nothing waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_attempt_ms: Option<u64>,
+    pub(crate) delivered: u64,
+    /// The server does not take them.
+    pub(crate) dropped_refused: u64,
+    /// They waited too long.
+    pub(crate) dropped_aged: u64,
+    /// Too many waited.
+    pub(crate) dropped_full: u64,
+    /// Values that were cut or left out because a line has no room for them.
+    pub(crate) cut: u64,
+    pub(crate) answers: DeliveryStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<ErrorStatus>,
+}
+
+/// Heartbeats to one gateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct HeartbeatStatus {
+    pub(crate) gateway: String,
+    pub(crate) delivered: u64,
+    /// Events that were given up because heartbeats did not arrive.
+    pub(crate) lost_events: u64,
+    /// Until the next one; absent while nothing plays, or one is on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_ms: Option<u64>,
+    pub(crate) answers: DeliveryStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<ErrorStatus>,
 }
 
 /// What players sent.

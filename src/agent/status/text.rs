@@ -5,7 +5,7 @@ use std::fmt::Write;
 use stbeacon_core::player::{Frames, TsView};
 use stbeacon_core::stb::Duplex;
 
-use super::report::{InterfaceStatus, SessionStatus, Status};
+use super::report::{ErrorStatus, HeartbeatStatus, InterfaceStatus, LineStatus, SessionStatus, Status};
 
 /// The whole status, a few lines for each thing.
 pub(super) fn text(status: &Status) -> String {
@@ -87,6 +87,14 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
         "dropped       {} refused, {} too old, {} too many, {} while off",
         lost.refused, lost.aged, lost.full, lost.off
     )?;
+    for line in &status.lines {
+        write_line(out, line)?;
+    }
+    if let Some(heartbeats) = &status.heartbeats {
+        let HeartbeatStatus { gateway, delivered, lost_events, .. } = heartbeats;
+        writeln!(out, "heartbeats    to {gateway}: {delivered} delivered, {lost_events} events lost")?;
+        write_error(out, heartbeats.last_error.as_ref())?;
+    }
     let datagrams = &status.datagrams;
     writeln!(
         out,
@@ -97,6 +105,26 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
         Some(error) => writeln!(out, "last error    {} ago: {}", duration(error.ago_ms), error.message),
         None => writeln!(out, "last error    none"),
     }
+}
+
+fn write_line(out: &mut String, line: &LineStatus) -> std::fmt::Result {
+    let target = match (line.active, line.target.as_str()) {
+        (_, "") => "nowhere yet",
+        (false, _) => "nowhere: switched off",
+        (true, target) => target,
+    };
+    let lost = line.dropped_refused + line.dropped_aged + line.dropped_full;
+    writeln!(
+        out,
+        "lines         to {target} (by {}): {} delivered, {} wait ({} bytes), {lost} dropped",
+        line.config, line.delivered, line.waiting, line.bytes
+    )?;
+    write_error(out, line.last_error.as_ref())
+}
+
+fn write_error(out: &mut String, error: Option<&ErrorStatus>) -> std::fmt::Result {
+    let Some(error) = error else { return Ok(()) };
+    writeln!(out, "              last error {} ago: {}", duration(error.ago_ms), error.message)
 }
 
 fn write_session(out: &mut String, session: &SessionStatus) -> std::fmt::Result {

@@ -32,7 +32,8 @@ pub struct Identity {
 }
 
 /// A GUID from 128 random bits (RFC 9562 §5.4).
-pub(super) fn guid(random: u128) -> String {
+#[must_use]
+pub fn guid(random: u128) -> String {
     let bits = (random & !(0xf << 76) & !(0b11 << 62)) | (0x4 << 76) | (0b10 << 62);
     let hex = format!("{bits:032x}");
     let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();

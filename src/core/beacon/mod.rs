@@ -69,7 +69,7 @@ mod viewer;
 mod visit;
 
 pub use self::channel::{Channel, Line};
-pub use self::identity::Identity;
+pub use self::identity::{Identity, guid};
 
 #[cfg(test)]
 mod tests;

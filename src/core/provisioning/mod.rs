@@ -15,9 +15,10 @@
 //!     <auth scheme="basic" user="box" secret_file="/etc/stbeacon/stats.secret"/>
 //!     <tls ca="/etc/stbeacon/operator-ca.pem" cert="/etc/stbeacon/box.pem" key="/etc/stbeacon/box.key"/>
 //!     <spool max_bytes="8388608" max_age="604800" keep_free="16777216"/>
-//!     <media_analytics config="https://ma.example.net/config/beacon.xml">
+//!     <media_analytics config="https://ma.example.net/config/beacon.xml" player_id="lounge">
 //!       <dimension key="_cd_1000" value="lab"/>
 //!     </media_analytics>
+//!     <media_analytics host="https://lines.example.org" path="/9.gif"/>
 //!     <heartbeat gateway="https://hb.example.net" customer_key="KEY" interval="20"/>
 //!   </stbeacon>
 //! </provision>
@@ -72,8 +73,8 @@ pub struct Provisioning {
     pub tls: Tls,
     /// How much may wait on disk for delivery.
     pub spool: SpoolLimits,
-    /// Media Analytics lines; `None` means off.
-    pub media_analytics: Option<MediaAnalytics>,
+    /// Media Analytics lines, each to an endpoint of its own; empty means off.
+    pub media_analytics: Vec<MediaAnalytics>,
     /// Heartbeats; `None` means off.
     pub heartbeat: Option<Heartbeat>,
 }
@@ -164,17 +165,42 @@ pub struct SpoolLimits {
     pub keep_free: u64,
 }
 
-/// `<media_analytics>`: beacon lines.
+/// `<media_analytics>`: beacon lines to one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaAnalytics {
-    /// Where the beacon's configuration is fetched.
-    pub config: HttpUrl,
+    /// Where the beacon's configuration comes from.
+    pub config: ConfigSource,
+    /// Where lines go, in place of the configuration's `<host>`.
+    pub host: Option<String>,
+    /// In place of the configuration's `<path>`.
+    pub path: Option<String>,
+    /// `d`: who watches, in place of the box's own id.
+    pub viewer_id: Option<String>,
+    /// `pd`: which player of the operator's.
+    pub player_id: Option<String>,
+    /// `ak`: kind of player.
+    pub player_type: Option<String>,
+    /// `sa`: model of the box, in place of what the box says itself.
+    pub device: Option<String>,
+    /// `cm`: the delivery network, where neither the player nor the configuration tells.
+    pub cdn: Option<String>,
     /// Values the operator adds to every line, in the file's order.
     pub dimensions: Vec<Dimension>,
     /// How the agent proves who it is to this server; never the statistics server's secret.
     pub auth: Option<Auth>,
     /// Certificates for this server.
     pub tls: Tls,
+}
+
+/// Where a beacon's configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// The built-in one, with every metric; the host is then provisioned.
+    Builtin,
+    /// A file of the box; an absolute path.
+    File(PathBuf),
+    /// Fetched.
+    Url(HttpUrl),
 }
 
 /// `<dimension>`: one value the operator adds.
@@ -195,6 +221,10 @@ pub struct Heartbeat {
     pub customer_key: String,
     /// Time between two. At least one second.
     pub interval: Millis,
+    /// Who watches, in place of the box's own id.
+    pub viewer_id: Option<String>,
+    /// Values the operator adds to every session, in the file's order.
+    pub dimensions: Vec<Dimension>,
     /// How the agent proves who it is to this server; never the statistics server's secret.
     pub auth: Option<Auth>,
     /// Certificates for this server.
@@ -270,6 +300,19 @@ impl Parsed {
     #[must_use]
     pub fn explain(&self) -> Explain<'_> {
         Explain::new(&self.settings, &self.notes)
+    }
+}
+
+// === impl ConfigSource ===
+
+/// As it is provisioned, without what a URL could hide.
+impl std::fmt::Display for ConfigSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Builtin => f.write_str("the built-in one"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => url.fmt(f),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use roxmltree::{Attribute, Document, Node, TextPos};
 
 use super::explain::Setting;
 use super::{
-    Auth, ClientCert, Dimension, Glob, Heartbeat, HttpUrl, MediaAnalytics, MediaReports, NetworkReports,
-    Note, ParseError, Provisioning, ReportOptions, SpoolLimits, Statistics, Tls,
+    Auth, ClientCert, ConfigSource, Dimension, Glob, Heartbeat, HttpUrl, MediaAnalytics, MediaReports,
+    NetworkReports, Note, ParseError, Provisioning, ReportOptions, SpoolLimits, Statistics, Tls,
 };
 use crate::time::Millis;
 
@@ -285,30 +285,103 @@ impl<'d> Reader<'d> {
         Ok(Tls { ca, client })
     }
 
-    fn media_analytics(&mut self, ours: Option<Node<'d, 'd>>) -> Result<Option<MediaAnalytics>, ParseError> {
-        let node = ours.and_then(|ours| self.child(ours, "media_analytics"));
-        let config = node.and_then(|node| value(node, "config"));
-        let (Some(node), Some((config_at, config))) = (node, config) else {
-            self.set("media_analytics config", "none: off".to_owned(), node.map(|node| self.line(node)));
+    fn media_analytics(&mut self, ours: Option<Node<'d, 'd>>) -> Result<Vec<MediaAnalytics>, ParseError> {
+        let mut all = Vec::new();
+        for node in ours.iter().flat_map(|ours| ours.children()) {
+            if node.tag_name().name() == "media_analytics" {
+                all.extend(self.one_media_analytics(node)?);
+            }
+        }
+        if all.is_empty() {
+            self.set("media_analytics", "none: no lines are sent".to_owned(), None);
+        }
+        Ok(all)
+    }
+
+    fn one_media_analytics(&mut self, node: Node<'d, 'd>) -> Result<Option<MediaAnalytics>, ParseError> {
+        let attributes = ["config", "host", "path", "viewer_id", "player_id", "player_type", "device", "cdn"];
+        self.only(node, &attributes, &["dimension", "auth", "tls"]);
+        let config = value(node, "config");
+        let host = value(node, "host");
+        if config.is_none() && host.is_none() {
+            let at = node.range().start;
+            self.note(at, "<media_analytics> has neither config nor host: no lines are sent for it");
             return Ok(None);
+        }
+        let config = self.config_source(node, config)?;
+        if let Some((at, host)) = host {
+            let path = value(node, "path").map_or("", |(_, path)| path);
+            crate::line::config::address(host, path).map_err(|error| {
+                let found = format!("media_analytics host and path are no address: {error}");
+                self.error_of(at, &found, "expected HOST, http://HOST or https://HOST, and a path")
+            })?;
+        }
+        let host = self.text("media_analytics host", node, "host");
+        let path = self.text("media_analytics path", node, "path");
+        let viewer_id = self.text("media_analytics viewer_id", node, "viewer_id");
+        let player_id = self.text("media_analytics player_id", node, "player_id");
+        let player_type = self.text("media_analytics player_type", node, "player_type");
+        let device = self.text("media_analytics device", node, "device");
+        let cdn = self.text("media_analytics cdn", node, "cdn");
+        let dimensions = self.dimensions("media_analytics dimension", node);
+        let auth = self.auth(Some(node), &MEDIA_ANALYTICS_AUTH)?;
+        let tls = self.tls(Some(node), &MEDIA_ANALYTICS_AUTH)?;
+        Ok(Some(MediaAnalytics {
+            config,
+            host,
+            path,
+            viewer_id,
+            player_id,
+            player_type,
+            device,
+            cdn,
+            dimensions,
+            auth,
+            tls,
+        }))
+    }
+
+    fn config_source(
+        &mut self,
+        node: Node<'d, 'd>,
+        given: Option<(Attribute<'d, 'd>, &'d str)>,
+    ) -> Result<ConfigSource, ParseError> {
+        let name = "media_analytics config";
+        let (source, line) = match given {
+            None => (ConfigSource::Builtin, self.line(node)),
+            Some((at, path)) if path.starts_with('/') => {
+                (ConfigSource::File(self.absolute("config", at, path)?), self.line_of(at))
+            }
+            Some((at, url)) => {
+                let url = HttpUrl::parse(url).map_err(|error| {
+                    let found = format!("{name} is no address that can be used: {error}");
+                    self.error_of(
+                        at,
+                        &found,
+                        "expected http://…, https://…, or a file's path, beginning with /",
+                    )
+                })?;
+                (ConfigSource::Url(url), self.line_of(at))
+            }
         };
-        self.only(node, &["config"], &["dimension", "auth", "tls"]);
-        let config = self.url("media_analytics config", config_at, config)?;
+        self.set(name, source.to_string(), Some(line));
+        Ok(source)
+    }
+
+    fn dimensions(&mut self, name: &'static str, node: Node<'d, 'd>) -> Vec<Dimension> {
         let mut dimensions = Vec::new();
         for dimension in node.children().filter(|child| child.tag_name().name() == "dimension") {
             self.only(dimension, &["key", "value"], &[]);
             match (value(dimension, "key"), dimension.attribute("value")) {
                 (Some((key_at, key)), Some(value)) => {
                     let line = self.line_of(key_at);
-                    self.set("media_analytics dimension", format!("{key} = {value}"), Some(line));
+                    self.set(name, format!("{key} = {value}"), Some(line));
                     dimensions.push(Dimension { key: key.to_owned(), value: value.to_owned() });
                 }
                 _ => self.note(dimension.range().start, "<dimension> without key or value is ignored"),
             }
         }
-        let auth = self.auth(Some(node), &MEDIA_ANALYTICS_AUTH)?;
-        let tls = self.tls(Some(node), &MEDIA_ANALYTICS_AUTH)?;
-        Ok(Some(MediaAnalytics { config, dimensions, auth, tls }))
+        dimensions
     }
 
     fn heartbeat(&mut self, ours: Option<Node<'d, 'd>>) -> Result<Option<Heartbeat>, ParseError> {
@@ -318,7 +391,8 @@ impl<'d> Reader<'d> {
             self.set("heartbeat gateway", "none: off".to_owned(), node.map(|node| self.line(node)));
             return Ok(None);
         };
-        self.only(node, &["gateway", "customer_key", "interval"], &["auth", "tls"]);
+        let attributes = ["gateway", "customer_key", "interval", "viewer_id"];
+        self.only(node, &attributes, &["dimension", "auth", "tls"]);
         let gateway = self.url("heartbeat gateway", gateway_at, gateway)?;
         let Some((key_at, customer_key)) = value(node, "customer_key") else {
             let remedy = "add customer_key=\"KEY\", or leave out gateway to turn heartbeats off";
@@ -331,9 +405,12 @@ impl<'d> Reader<'d> {
             "interval",
             Provisioning::DEFAULT_HEARTBEAT_INTERVAL,
         );
+        let customer_key = customer_key.to_owned();
+        let viewer_id = self.text("heartbeat viewer_id", node, "viewer_id");
+        let dimensions = self.dimensions("heartbeat dimension", node);
         let auth = self.auth(Some(node), &HEARTBEAT_AUTH)?;
         let tls = self.tls(Some(node), &HEARTBEAT_AUTH)?;
-        Ok(Some(Heartbeat { gateway, customer_key: customer_key.to_owned(), interval, auth, tls }))
+        Ok(Some(Heartbeat { gateway, customer_key, interval, viewer_id, dimensions, auth, tls }))
     }
 
     // What follows reads single values.
@@ -433,6 +510,13 @@ impl<'d> Reader<'d> {
         let path = self.absolute(attribute, at, path)?;
         self.set(name, path.display().to_string(), Some(self.line_of(at)));
         Ok(Some(path))
+    }
+
+    /// A text that has no default; explained only where it is given.
+    fn text(&mut self, name: &'static str, node: Node<'d, 'd>, attribute: &str) -> Option<String> {
+        let (at, text) = value(node, attribute)?;
+        self.set(name, text.to_owned(), Some(self.line_of(at)));
+        Some(text.to_owned())
     }
 
     fn absolute(&self, what: &str, at: Attribute<'d, 'd>, path: &str) -> Result<PathBuf, ParseError> {

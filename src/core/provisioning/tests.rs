@@ -16,12 +16,15 @@ const FULL: &str = r#"<provision reload="600">
     <auth scheme="basic" user="box" secret_file="/etc/stbeacon/stats.secret"/>
     <tls ca="/etc/stbeacon/operator-ca.pem" cert="/etc/stbeacon/box.pem" key="/etc/stbeacon/box.key"/>
     <spool max_bytes="1000" max_age="60" keep_free="0"/>
-    <media_analytics config="https://ma.example.net/config/beacon.xml">
+    <media_analytics config="https://ma.example.net/config/beacon.xml" player_id="lounge" viewer_id="v-1">
       <dimension key="_cd_1000" value="lab"/>
       <dimension key="_cd_1001" value=""/>
       <auth scheme="bearer" secret_file="/etc/stbeacon/ma.token"/>
     </media_analytics>
-    <heartbeat gateway="https://hb.example.net" customer_key="KEY" interval="30">
+    <media_analytics host="lines.example.org" path="/9.gif" player_type="gst" device="box-3" cdn="c"/>
+    <media_analytics config="/etc/stbeacon/beacon.xml"/>
+    <heartbeat gateway="https://hb.example.net" customer_key="KEY" interval="30" viewer_id="v-2">
+      <dimension key="region" value="north"/>
       <tls ca="/etc/stbeacon/hb-ca.pem"/>
     </heartbeat>
   </stbeacon>
@@ -41,6 +44,22 @@ const MESSY: &str = "\u{feff}\n<!-- сервер №2, не трогать -->\n
     <!-- <network period=\"1\"/> --><network period=\"900\" /></statistics>\n\
     <logging format=\"%d &quot;%m&quot;\"/>\n\
     </provision>\n<!-- конец -->\n<!--SIGNATURE: AAAA+/==\n -->\n\n";
+
+fn lines(config: ConfigSource) -> MediaAnalytics {
+    MediaAnalytics {
+        config,
+        host: None,
+        path: None,
+        viewer_id: None,
+        player_id: None,
+        player_type: None,
+        device: None,
+        cdn: None,
+        dimensions: Vec::new(),
+        auth: None,
+        tls: Tls::default(),
+    }
+}
 
 #[test]
 fn everything_is_read() {
@@ -68,19 +87,33 @@ fn everything_is_read() {
             client: Some(ClientCert { cert: path("box.pem"), key: path("box.key") }),
         },
         spool: SpoolLimits { max_bytes: 1000, max_age: Millis(60_000), keep_free: 0 },
-        media_analytics: Some(MediaAnalytics {
-            config: url("https://ma.example.net/config/beacon.xml"),
-            dimensions: vec![
-                Dimension { key: "_cd_1000".to_owned(), value: "lab".to_owned() },
-                Dimension { key: "_cd_1001".to_owned(), value: String::new() },
-            ],
-            auth: Some(Auth::Bearer { secret_file: path("ma.token") }),
-            tls: Tls::default(),
-        }),
+        media_analytics: vec![
+            MediaAnalytics {
+                player_id: Some("lounge".to_owned()),
+                viewer_id: Some("v-1".to_owned()),
+                dimensions: vec![
+                    Dimension { key: "_cd_1000".to_owned(), value: "lab".to_owned() },
+                    Dimension { key: "_cd_1001".to_owned(), value: String::new() },
+                ],
+                auth: Some(Auth::Bearer { secret_file: path("ma.token") }),
+                ..lines(ConfigSource::Url(url("https://ma.example.net/config/beacon.xml")))
+            },
+            MediaAnalytics {
+                host: Some("lines.example.org".to_owned()),
+                path: Some("/9.gif".to_owned()),
+                player_type: Some("gst".to_owned()),
+                device: Some("box-3".to_owned()),
+                cdn: Some("c".to_owned()),
+                ..lines(ConfigSource::Builtin)
+            },
+            lines(ConfigSource::File(path("beacon.xml"))),
+        ],
         heartbeat: Some(Heartbeat {
             gateway: url("https://hb.example.net"),
             customer_key: "KEY".to_owned(),
             interval: Millis(30_000),
+            viewer_id: Some("v-2".to_owned()),
+            dimensions: vec![Dimension { key: "region".to_owned(), value: "north".to_owned() }],
             auth: None,
             tls: Tls { ca: Some(path("hb-ca.pem")), client: None },
         }),
@@ -171,6 +204,7 @@ fn a_file_that_is_no_provisioning_is_refused(
 #[case("<stbeacon><tls ca=\"ca.pem\"/></stbeacon>", 2, 20, "absolute")]
 #[case("<stbeacon><heartbeat gateway=\"http://h\"/></stbeacon>", 2, 11, "no customer_key")]
 #[case("<stbeacon><media_analytics config=\"h\"/></stbeacon>", 2, 36, "does not begin with http")]
+#[case("<stbeacon><media_analytics host=\"h/?a\"/></stbeacon>", 2, 34, "no address")]
 fn what_has_no_default_must_be_right(
     #[case] element: &str,
     #[case] line: u32,
@@ -195,6 +229,7 @@ fn what_has_no_default_must_be_right(
 #[case::switch("<stbeacon><reports gzip='maybe'/></stbeacon>", "false is used")]
 #[case::misspelt("<stbeacon><reports extendet='true'/></stbeacon>", "attribute \"extendet\" of <reports>")]
 #[case::misplaced("<stbeacon><media period='3'/></stbeacon>", "<media> in <stbeacon> is not known")]
+#[case::nowhere("<stbeacon><media_analytics player_id='p'/></stbeacon>", "neither config nor host")]
 #[case::twice("<stbeacon/><stbeacon><reports extended='true'/></stbeacon>", "a further <stbeacon>")]
 fn what_has_a_default_is_noted(#[case] element: &str, #[case] message: &str) {
     let Parsed { provisioning, notes, .. } =

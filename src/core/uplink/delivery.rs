@@ -3,6 +3,8 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::backoff::Backoff;
+use super::gate::{Gate, Patience};
+use crate::provisioning::SpoolLimits;
 use crate::stb::{Report, encode_batch};
 use crate::time::Millis;
 
@@ -10,7 +12,7 @@ use crate::time::Millis;
 const SPLIT_AFTER: u32 = 3;
 
 /// How often a server that takes others must answer 5xx to a single report before that is given up.
-const GIVE_UP_AFTER: u32 = 3;
+pub(super) const GIVE_UP_AFTER: u32 = 3;
 
 /// The queue of batches, one of which at most is on its way.
 ///
@@ -28,12 +30,7 @@ pub struct Delivery {
     /// Reports in the queue and in flight, and their bytes on the wire.
     reports: usize,
     bytes: usize,
-    /// Failures since the last success, whatever the batch.
-    failures: u32,
-    /// Nothing is sent before.
-    gate: Millis,
-    /// How many requests have succeeded.
-    successes: u64,
+    gate: Gate,
     /// The batch whose parts are being tried while nothing else succeeds.
     suspect: Option<u64>,
     counts: DeliveryCounts,
@@ -48,7 +45,7 @@ pub struct DeliveryPolicy {
     pub max_retry_after: Millis,
     /// What waits for longer is dropped.
     pub max_age: Millis,
-    /// Most reports that may wait.
+    /// Most reports, or lines, that may wait.
     pub max_reports: usize,
     /// Most bytes on the wire that may wait.
     pub max_bytes: usize,
@@ -65,7 +62,7 @@ struct Batch {
     server_errors: u32,
     /// Of those, how many came after the server had taken something else.
     proven: u32,
-    /// [`Delivery::successes`] when it failed last.
+    /// [`Gate::successes`] when it failed last.
     successes_then: u64,
     /// Parts of one batch have the same.
     family: u64,
@@ -169,9 +166,7 @@ impl Delivery {
             next_family: 0,
             reports: 0,
             bytes: 0,
-            failures: 0,
-            gate: Millis(0),
-            successes: 0,
+            gate: Gate::default(),
             suspect: None,
             counts: DeliveryCounts::default(),
         }
@@ -209,7 +204,7 @@ impl Delivery {
     /// What is to be sent now; `None` while a request is on its way, all must wait, or nothing is queued.
     pub fn poll_request(&mut self, now: Millis) -> Option<Request> {
         self.handle_timeout(now);
-        if self.in_flight.is_some() || self.gate > now {
+        if self.in_flight.is_some() || !self.gate.is_open(now) {
             return None;
         }
         let at = self.queue.iter().position(|batch| batch.not_before <= now)?;
@@ -231,17 +226,16 @@ impl Delivery {
         if let Outcome::Status { code: 200..=299, .. } = outcome {
             return self.delivered(&batch);
         }
-        self.failures = self.failures.saturating_add(1);
+        self.gate.handle_failure();
         self.counts.failed_requests = self.counts.failed_requests.saturating_add(1);
         match outcome {
             Outcome::Status { code: 500..=599, retry_after } => {
                 self.server_error(now, batch, retry_after, random)
             }
-            Outcome::Status { code: 408 | 425 | 429, retry_after } => {
-                self.wait(now, batch, retry_after, random)
+            Outcome::Status { code: 400..=499, .. } if !outcome.is_a_wait() => {
+                self.refused(now, batch, random)
             }
-            Outcome::Status { code: 400..=499, .. } => self.refused(now, batch, random),
-            // A redirect that may not be followed, or no HTTP at all: nothing the reports could be blamed for.
+            // Nothing the reports could be blamed for.
             Outcome::Status { retry_after, .. } => self.wait(now, batch, retry_after, random),
             Outcome::Unreachable => self.wait(now, batch, None, random),
         }
@@ -257,8 +251,7 @@ impl Delivery {
 
     /// The server is another one now, or has another address: what the old one said is void.
     pub fn handle_new_target(&mut self, now: Millis) {
-        self.failures = 0;
-        self.gate = now;
+        self.gate.reset(now);
         self.suspect = None;
         for batch in &mut self.queue {
             batch.not_before = now;
@@ -284,7 +277,7 @@ impl Delivery {
         if self.in_flight.is_some() {
             return None;
         }
-        let next = self.queue.iter().map(|batch| batch.not_before).min()?.max(self.gate);
+        let next = self.queue.iter().map(|batch| batch.not_before).min()?.max(self.gate.opens());
         let aged = self.queue.iter().map(|batch| batch.since + self.policy.max_age).min()?;
         Some(next.min(aged))
     }
@@ -321,9 +314,7 @@ impl Delivery {
     }
 
     fn delivered(&mut self, batch: &Batch) -> Verdict {
-        self.failures = 0;
-        self.successes = self.successes.saturating_add(1);
-        self.gate = Millis(0);
+        self.gate.handle_success();
         self.suspect = None;
         self.forget(batch);
         let reports = batch.reports.len();
@@ -333,8 +324,7 @@ impl Delivery {
 
     /// Not the batch's fault: it is the first to be tried again.
     fn wait(&mut self, now: Millis, batch: Batch, retry_after: Option<Millis>, random: u64) -> Verdict {
-        let at = now + self.delay(self.failures, retry_after, random);
-        self.gate = at;
+        let at = self.gate.shut(now, self.patience(), retry_after, random);
         self.queue.push_front(batch);
         self.bound();
         Verdict::Retry { at }
@@ -348,12 +338,12 @@ impl Delivery {
         retry_after: Option<Millis>,
         random: u64,
     ) -> Verdict {
-        let works = self.successes > batch.successes_then && batch.server_errors > 0;
-        batch.successes_then = self.successes;
+        let works = self.gate.successes() > batch.successes_then && batch.server_errors > 0;
+        batch.successes_then = self.gate.successes();
         batch.server_errors = batch.server_errors.saturating_add(1);
         batch.proven = batch.proven.saturating_add(u32::from(works));
-        let at = now + self.delay(batch.server_errors, retry_after, random);
-        self.hold_back(now, retry_after, random);
+        let at = now + self.patience().delay(batch.server_errors, retry_after, random);
+        self.gate.hold_back(now, self.patience(), retry_after, random);
 
         if batch.reports.len() == 1 && batch.proven >= GIVE_UP_AFTER {
             self.dropped(&batch, DropReason::Refused);
@@ -373,12 +363,12 @@ impl Delivery {
         batch.not_before = at;
         self.queue.push_back(batch);
         self.bound();
-        Verdict::Retry { at: at.max(self.gate) }
+        Verdict::Retry { at: at.max(self.gate.opens()) }
     }
 
     /// The batch's fault.
     fn refused(&mut self, now: Millis, batch: Batch, random: u64) -> Verdict {
-        self.hold_back(now, None, random);
+        self.gate.hold_back(now, self.patience(), None, random);
         if batch.reports.len() <= 1 {
             self.dropped(&batch, DropReason::Refused);
             return Verdict::Refused;
@@ -387,20 +377,8 @@ impl Delivery {
         Verdict::Split
     }
 
-    /// One failure says nothing about the next batch; more in a row do.
-    fn hold_back(&mut self, now: Millis, retry_after: Option<Millis>, random: u64) {
-        if self.failures > 1 || retry_after.is_some() {
-            self.gate = now + self.delay(self.failures.saturating_sub(1), retry_after, random);
-        }
-    }
-
-    fn delay(&self, failures: u32, retry_after: Option<Millis>, random: u64) -> Millis {
-        let backoff = self.policy.backoff.delay(failures, random);
-        match retry_after {
-            // With the jitter, so that all who were told the same do not come back together.
-            Some(asked) => asked.min(self.policy.max_retry_after) + self.policy.backoff.delay(1, random),
-            None => backoff,
-        }
+    fn patience(&self) -> Patience {
+        Patience::from(&self.policy)
     }
 
     /// In two, both to be tried after the others, so that successes tell the server's trouble from the reports'.
@@ -444,12 +422,7 @@ impl Delivery {
 
     fn dropped(&mut self, batch: &Batch, reason: DropReason) {
         self.forget(batch);
-        let sum = match reason {
-            DropReason::Refused => &mut self.counts.dropped_refused,
-            DropReason::Aged => &mut self.counts.dropped_aged,
-            DropReason::Full => &mut self.counts.dropped_full,
-        };
-        *sum = sum.saturating_add(count(batch.reports.len()));
+        self.counts.drop(reason, count(batch.reports.len()));
     }
 
     fn forget(&mut self, batch: &Batch) {
@@ -467,7 +440,47 @@ impl Queued {
     }
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// Whether the server only asks for patience (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4).
+    pub(super) const fn is_a_wait(self) -> bool {
+        matches!(self, Self::Status { code: 408 | 425 | 429, .. })
+    }
+}
+
+// === impl RequestId ===
+
+impl RequestId {
+    pub(super) const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+// === impl DeliveryCounts ===
+
+impl DeliveryCounts {
+    pub(super) fn drop(&mut self, reason: DropReason, reports: u64) {
+        let sum = match reason {
+            DropReason::Refused => &mut self.dropped_refused,
+            DropReason::Aged => &mut self.dropped_aged,
+            DropReason::Full => &mut self.dropped_full,
+        };
+        *sum = sum.saturating_add(reports);
+    }
+}
+
 // === impl DeliveryPolicy ===
+
+impl DeliveryPolicy {
+    /// The usual patience within what is provisioned. What waits in memory is never more than is usual there.
+    #[must_use]
+    pub fn within(limits: &SpoolLimits) -> Self {
+        let usual = Self::default();
+        let max_bytes = usize::try_from(limits.max_bytes).unwrap_or(usize::MAX).min(usual.max_bytes);
+        Self { max_age: limits.max_age, max_bytes, ..usual }
+    }
+}
 
 impl Default for DeliveryPolicy {
     fn default() -> Self {

@@ -1,16 +1,17 @@
 //! When reports go to the server, and what becomes of those that it does not take.
 //!
-//! Two machines, one behind the other, neither of which knows a clock or a socket:
+//! Three machines, none of which knows a clock or a socket:
 //!
 //! * [`Accumulator`] gathers measurements until their period is over, and stamps them then;
-//! * [`Delivery`] queues the batches, says when which is to be sent, and decides by the outcome.
+//! * [`Delivery`] queues the batches, says when which is to be sent, and decides by the outcome;
+//! * [`Lanes`] does the same for lines, which go one by one and in the order of their session.
 //!
 //! | outcome | what happens |
 //! |---|---|
 //! | 2xx | delivered |
 //! | 408, 425, 429, 3xx, timeout, refused, DNS, TLS | all waits: backoff, and `Retry-After` if there is one |
 //! | 5xx | the same, others first; a batch to which it happens repeatedly is split |
-//! | other 4xx | the batch is split; a single report is dropped and counted |
+//! | other 4xx | the batch is split; a single report, or line, is dropped and counted |
 //!
 //! A batch is split so that no part holds two reports of the same type and time, for some servers cannot store
 //! such; after that, in halves. What is too old, or too much, is dropped, the oldest first, and counted.
@@ -18,12 +19,15 @@
 mod accumulate;
 mod backoff;
 mod delivery;
+mod gate;
+mod lanes;
 
 pub use self::accumulate::{Accumulator, HoldCounts, HoldLimits};
 pub use self::backoff::{Backoff, retry_after};
 pub use self::delivery::{
     Delivery, DeliveryCounts, DeliveryPolicy, DropReason, Outcome, Request, RequestId, Verdict,
 };
+pub use self::lanes::{LaneRequest, Lanes};
 
 #[cfg(test)]
 mod tests;

@@ -225,7 +225,10 @@ impl LogType {
 }
 
 /// Host and path put together; a host without scheme gets `http://`.
-fn address(host: &str, path: &str) -> Result<HttpUrl, HttpUrlError> {
+///
+/// # Errors
+/// Where the two make no address.
+pub(crate) fn address(host: &str, path: &str) -> Result<HttpUrl, HttpUrlError> {
     let (host, path) = (host.trim(), path.trim());
     let scheme = if host.contains("://") { "" } else { "http://" };
     // Alone first: a path must not come to be taken for a host that is missing.

@@ -1,0 +1,159 @@
+//! The outputs beside the STB report: lines and heartbeats, each to an endpoint of its own.
+//!
+//! All of them follow the journal of the sessions. Each has a thread that sends for it, so that an endpoint that
+//! does not answer holds up no other one.
+
+mod beats;
+mod config;
+mod lines;
+
+use std::path::PathBuf;
+
+use stbeacon_core::provisioning::Provisioning;
+use stbeacon_core::session::{Entry, Sessions};
+use stbeacon_core::time::Millis;
+use tokio::sync::mpsc::Sender;
+
+use self::beats::BeatOutlet;
+use self::lines::LineOutlet;
+use super::Asker;
+use crate::box_facts::BoxFacts;
+use crate::http::{self, Worker};
+use crate::status::{HeartbeatStatus, LineStatus};
+
+/// All outputs beside the STB report.
+#[derive(Debug)]
+pub(super) struct Outlets {
+    home: Home,
+    outcomes: Sender<(Asker, http::Outcome)>,
+    /// In the order of the provisioning.
+    lines: Vec<LineOutlet>,
+    beats: Option<BeatOutlet>,
+    next: u64,
+}
+
+/// What an output has of the box.
+#[derive(Debug)]
+struct Home {
+    state_directory: PathBuf,
+    facts: BoxFacts,
+}
+
+// === impl Outlets ===
+
+impl Outlets {
+    pub(super) fn new(state_directory: PathBuf, outcomes: Sender<(Asker, http::Outcome)>) -> Self {
+        let home = Home { facts: BoxFacts::read(&state_directory), state_directory };
+        Self { home, outcomes, lines: Vec::new(), beats: None, next: 0 }
+    }
+
+    /// Starts and ends outputs as provisioned; what has not changed goes on, and fetches its configuration anew.
+    pub(super) fn apply_provisioning(
+        &mut self,
+        now: Millis,
+        provisioning: &Provisioning,
+        sessions: &mut Sessions,
+    ) {
+        sessions.set_journal(!provisioning.media_analytics.is_empty() || provisioning.heartbeat.is_some());
+        let mut old = std::mem::take(&mut self.lines);
+        for wanted in &provisioning.media_analytics {
+            let known = old.iter().position(|outlet| outlet.is_for(wanted));
+            let outlet = match known.map(|at| old.remove(at)) {
+                Some(mut outlet) => {
+                    outlet.reload(now);
+                    Some(outlet)
+                }
+                None => self.worker().map(|(id, worker)| {
+                    let mut outlet = LineOutlet::new(now, id, wanted.clone(), worker, &self.home);
+                    sessions.introduce().for_each(|entry| outlet.handle_entry(&entry));
+                    outlet
+                }),
+            };
+            self.lines.extend(outlet);
+        }
+        old.iter().for_each(LineOutlet::handle_end);
+
+        let same =
+            |beats: &BeatOutlet| provisioning.heartbeat.as_ref().is_some_and(|wanted| beats.is_for(wanted));
+        if !self.beats.as_ref().is_some_and(same) {
+            self.beats = None;
+            if let Some(wanted) = &provisioning.heartbeat {
+                self.beats = self.worker().map(|(id, worker)| {
+                    let mut beats = BeatOutlet::new(id, wanted.clone(), worker, &self.home);
+                    sessions.introduce().for_each(|entry| beats.handle_entry(&entry));
+                    beats
+                });
+            }
+        }
+        let limits = &provisioning.spool;
+        self.lines.iter_mut().for_each(|outlet| outlet.set_limits(now, limits));
+    }
+
+    /// Whether the books of the sessions have to be settled before [`Outlets::handle_timeout`].
+    pub(super) fn needs_books(&self, now: Millis) -> bool {
+        let lines = self.lines.iter().filter_map(LineOutlet::next_line);
+        let beats = self.beats.iter().filter_map(BeatOutlet::next_beat);
+        lines.chain(beats).any(|due| due <= now)
+    }
+
+    pub(super) fn handle_entry(&mut self, entry: &Entry) {
+        self.lines.iter_mut().for_each(|outlet| outlet.handle_entry(entry));
+        self.beats.iter_mut().for_each(|beats| beats.handle_entry(entry));
+    }
+
+    /// Makes and sends what is due.
+    pub(super) fn handle_timeout(&mut self, now: Millis) {
+        self.lines.iter_mut().for_each(|outlet| outlet.handle_timeout(now));
+        self.beats.iter_mut().for_each(|beats| beats.handle_timeout(now));
+    }
+
+    pub(super) fn handle_outcome(&mut self, now: Millis, id: u64, outcome: http::Outcome) {
+        if let Some(beats) = self.beats.as_mut().filter(|beats| beats.id() == id) {
+            beats.handle_outcome(now, outcome);
+        } else if let Some(outlet) = self.lines.iter_mut().find(|outlet| outlet.id() == id) {
+            outlet.handle_outcome(now, outcome);
+        }
+    }
+
+    /// What waits is tried once more at once.
+    pub(super) fn handle_stop(&mut self, now: Millis) {
+        self.lines.iter_mut().for_each(|outlet| outlet.handle_stop(now));
+        self.handle_timeout(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Millis> {
+        let lines = self.lines.iter().filter_map(LineOutlet::poll_timeout);
+        lines.chain(self.beats.iter().filter_map(BeatOutlet::poll_timeout)).min()
+    }
+
+    /// Whether there is anything left that can still be sent before `deadline`.
+    pub(super) fn has_work_until(&self, deadline: Millis) -> bool {
+        self.lines.iter().any(|outlet| outlet.has_work_until(deadline))
+            || self.beats.as_ref().is_some_and(|beats| beats.has_work_until(deadline))
+    }
+
+    /// Lines that nobody has been sent.
+    pub(super) fn undelivered(&self) -> usize {
+        self.lines.iter().map(LineOutlet::undelivered).sum()
+    }
+
+    pub(super) fn line_status(&self, now: Millis) -> Vec<LineStatus> {
+        self.lines.iter().map(|outlet| outlet.status(now)).collect()
+    }
+
+    pub(super) fn heartbeat_status(&self, now: Millis) -> Option<HeartbeatStatus> {
+        self.beats.as_ref().map(|beats| beats.status(now))
+    }
+
+    fn worker(&mut self) -> Option<(u64, Worker)> {
+        let id = self.next;
+        self.next += 1;
+        match Worker::start(Asker::Outlet(id), self.outcomes.clone()) {
+            Ok(worker) => Some((id, worker)),
+            Err(error) => {
+                log::error!("no thread to send lines or heartbeats: {error}; they are off");
+                None
+            }
+        }
+    }
+}
