@@ -3,8 +3,10 @@
 // Helpers outside of a test function are tests too: what they cannot do fails the test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod beacons;
 mod cli;
 mod common;
+
 mod daemon;
 mod netlink;
 mod tls;

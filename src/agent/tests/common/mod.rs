@@ -1,6 +1,7 @@
 //! A box in small: the real daemon in a directory of its own, a player that speaks the protocol, a real server.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -231,6 +232,16 @@ pub(crate) struct Got {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
+    /// Who asked, by its end of the connection.
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+/// How a server answers.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Got {
@@ -251,10 +262,18 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(answers: Vec<(u16, Vec<(&'static str, String)>)>) -> Self {
+        let mut answers = answers.into_iter();
+        Self::answering(move |_| {
+            let (status, headers) = answers.next().unwrap_or((200, Vec::new()));
+            Answer { status, headers, body: Vec::new() }
+        })
+    }
+
+    /// Answers each request as the function says.
+    pub(crate) fn answering(mut answer: impl FnMut(&Got) -> Answer + Send + 'static) -> Self {
         let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
         let address = server.server_addr().to_ip().unwrap().to_string();
         let (sender, got) = channel();
-        let mut answers = answers.into_iter();
         thread::spawn(move || {
             for mut request in server.incoming_requests() {
                 let mut body = String::new();
@@ -263,13 +282,16 @@ impl Server {
                 let headers =
                     headers.map(|h| (h.field.as_str().to_string(), h.value.as_str().to_string())).collect();
                 let path = request.url().to_owned();
-                let (status, headers_out) = answers.next().unwrap_or((200, Vec::new()));
-                let mut response = tiny_http::Response::empty(status);
-                for (name, value) in headers_out {
+                let peer = request.remote_addr().copied();
+                let got = Got { path, headers, body, peer };
+                let answer = answer(&got);
+                let mut response =
+                    tiny_http::Response::from_data(answer.body).with_status_code(answer.status);
+                for (name, value) in answer.headers {
                     response.add_header(tiny_http::Header::from_bytes(name, value).unwrap());
                 }
                 let _ = request.respond(response);
-                if sender.send(Got { path, headers, body }).is_err() {
+                if sender.send(got).is_err() {
                     return;
                 }
             }
