@@ -15,6 +15,7 @@ mod clips;
 mod commands;
 mod continuity;
 mod exactness;
+mod examples;
 mod faults;
 mod identity;
 mod netlink;

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use stbeacon_core::player::{MAX_DATAGRAM, Reply};
 
-use crate::common::{Server, TestBox, media_only, stbeacon, stderr, until};
+use crate::common::{Server, TestBox, boottime, media_only, stbeacon, stderr, until};
 
 const COUNTERS: &str = r#","video":{"decoded":250,"dropped":3,"failed":1},"audio":{"decoded":400},"bytes":500000,"discontinuities":2"#;
 
@@ -141,6 +141,60 @@ fn malformed_datagrams_are_counted_complained_about_once_and_end_a_connection_th
     // Nobody else suffers.
     player.tell("close", "1-1", r#","reason":"stop""#);
     test_box.wait_for_status("/sessions", &json!([]));
+}
+
+#[test]
+fn nonsense_is_counted_logged_with_its_process_and_changes_no_session() {
+    let server = Server::start(Vec::new());
+    let test_box = TestBox::started(&media_only(&server.url(), 1));
+    let player = test_box.connect();
+    player.play("1-1", "udp://239.1.1.1:1234");
+    player.tell("counters", "1-1", COUNTERS);
+    test_box.wait_for_status("/sessions/0/counts/video/decoded", &json!(250));
+    let figures = |status: Value| {
+        let session = &status["sessions"][0];
+        let totals = &session["totals"];
+        let kept =
+            [&session["phase"], &session["counts"], &session["errors"], &totals["seeks"], &totals["ads"]];
+        kept.map(Clone::clone)
+    };
+    let before = figures(test_box.status());
+
+    // An ad ends that never began; a percentage over 100; a dimension whose name is none; something that happened
+    // long before the session was opened, when the box booted.
+    player.tell("ad", "1-1", r#","phase":"end","id":"spot-9""#);
+    player.tell("buffering", "1-1", r#","percent":101"#);
+    player.tell("dimensions", "1-1", r#","dimensions":{"site":"lab"}"#);
+    player.send(r#"{"v":1,"type":"seek","at":0,"session":"1-1","phase":"start","to":5000}"#);
+    test_box.wait_for_status("/datagrams/rejected", &json!(4));
+    // No place in a stream: that is no message at all.
+    player.send(&format!(
+        r#"{{"v":1,"type":"seek","at":{},"session":"1-1","phase":"start","to":-5}}"#,
+        boottime()
+    ));
+    test_box.wait_for_status("/datagrams/malformed", &json!(1));
+
+    assert_eq!(figures(test_box.status()), before);
+    let log = test_box.log();
+    let pid = std::process::id();
+    for said in [
+        format!("player {pid} said what makes no sense: no such ad was loaded or started"),
+        format!("player {pid} sent a malformed datagram: not a message: invalid value: integer `-5`"),
+    ] {
+        assert_eq!(log.matches(&said).count(), 1, "{said:?} is there once in\n{log}");
+    }
+
+    // A little time backwards is what the network and several threads make of it: no time, and no nonsense.
+    player.send(&format!(
+        r#"{{"v":1,"type":"state","at":{},"session":"1-1","state":"paused"}}"#,
+        boottime().saturating_sub(5_000)
+    ));
+    player.tell("close", "1-1", r#","reason":"stop""#);
+    let report = server.next().reports().remove(0);
+    assert_eq!(report["video"], json!({"frames_decoded": 250, "frames_dropped": 3, "frames_failed": 1}));
+    let length = report["end"].as_u64().unwrap() - report["begin"].as_u64().unwrap();
+    assert!(length <= 10, "{report}");
+    assert_eq!(test_box.status()["datagrams"]["rejected"], 4);
 }
 
 #[test]

@@ -64,13 +64,22 @@
 //! and are sent every [`COUNTERS_PERIOD`] while anything runs, and once before `close`. A total that goes
 //! down is taken for a replaced element that counts anew.
 //!
+//! A player never waits for the daemon: it sends without blocking, drops what is not taken at once, and keeps
+//! its totals, which hold what was dropped. Where nobody listens it tries again after half a second, then after
+//! twice as long each time, up to half a minute, and says nothing about it.
+//!
 //! After a reconnect (the daemon was restarted) a player sends `hello`, then for each running session `open`
-//! with its original time, `resume` with what it has kept of the session, `state`, and `counters`.
+//! with its original time, `resume` with what it has kept of the session, `state`, and `counters`; and of the
+//! further messages those that still hold. The examples in `packaging/examples` do all that.
 //!
 //! The daemon sends one message of its own, [`Reply::Reported`]: it has closed the session's books, because it
 //! is about to stop. What the player plays on belongs to a new session with totals from zero.
+//!
+#![doc = include_str!("MESSAGES.md")]
 
 mod app;
+#[cfg(test)]
+mod messages;
 mod wire;
 
 use serde::{Deserialize, Serialize};
