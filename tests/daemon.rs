@@ -38,6 +38,8 @@ pub struct DaemonOptions {
     pub interfaces: String,
     /// Whether reports carry the extension.
     pub extended: bool,
+    /// Further elements of `<stbeacon>`, as XML.
+    pub elements: String,
     /// Run it inside this namespace.
     pub netns: Option<String>,
 }
@@ -63,6 +65,7 @@ impl DaemonOptions {
             network_period: 0,
             interfaces: String::new(),
             extended: false,
+            elements: String::new(),
             netns: None,
         }
     }
@@ -86,10 +89,11 @@ impl DaemonOptions {
         };
         format!(
             "<provision reload=\"600\">\n  <statistics url=\"{}\" accum_period=\"{}\">{media}{network}</statistics>\n  \
-             <stbeacon><reports extended=\"{}\"{interfaces}/></stbeacon>\n</provision>\n",
+             <stbeacon><reports extended=\"{}\"{interfaces}/>{}</stbeacon>\n</provision>\n",
             escape(&self.url),
             self.accum_period,
             self.extended,
+            self.elements,
         )
     }
 }

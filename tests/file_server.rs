@@ -4,8 +4,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ struct State {
     /// Bytes a second; 0 is no limit.
     rate: AtomicU64,
     sent: AtomicU64,
+    requested: Mutex<Vec<String>>,
 }
 
 impl FileServer {
@@ -37,8 +38,12 @@ impl FileServer {
         let server = Server::http("127.0.0.1:0").map_err(|e| Error::io("the file server", e))?;
         let server = Arc::new(server);
         let address = server.server_addr().to_ip().ok_or_else(|| Error::new("no address"))?;
-        let state =
-            Arc::new(State { root: root.to_owned(), rate: AtomicU64::new(0), sent: AtomicU64::new(0) });
+        let state = Arc::new(State {
+            root: root.to_owned(),
+            rate: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            requested: Mutex::default(),
+        });
         let thread = thread::spawn({
             let (server, state) = (Arc::clone(&server), Arc::clone(&state));
             move || {
@@ -60,6 +65,12 @@ impl FileServer {
     /// From now on sends so many bytes a second on each connection; 0 is no limit.
     pub fn set_rate(&self, bytes_per_second: u64) {
         self.state.rate.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// Paths that were asked for, in order.
+    #[must_use]
+    pub fn requested(&self) -> Vec<String> {
+        self.state.requested.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Bytes of file content sent so far.
@@ -87,6 +98,7 @@ impl std::fmt::Debug for FileServer {
 fn serve(request: Request, state: &Arc<State>) {
     let path = request.url().split('?').next().unwrap_or_default().trim_start_matches('/').to_owned();
     let inside = Path::new(&path).components().all(|c| matches!(c, Component::Normal(_)));
+    state.requested.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
     let file = state.root.join(&path);
     // A player that hangs up in the middle is its own affair.
     let _ = match fs::read(&file) {

@@ -11,6 +11,9 @@
 //! | [`clips`] | streams with a known number of frames, made on demand and kept |
 //! | [`ts`] | cutting packets out of a transport stream, and counting what is in it |
 //! | [`FileServer`] | a web server for HLS, as fast or as slow as wanted |
+//! | [`LineReceiver`] | an analytics endpoint that takes lines |
+//! | [`Remote`] | a player of an application's own, controlled from here |
+//! | [`show`] | a play-back with all that can happen in one, and what lines must say of it |
 //! | [`Netns`] | a network namespace with traffic in it |
 //!
 //! Everything gives [`Error`], never a panic: the demo is built on it too. Nothing sleeps for a time that
@@ -23,12 +26,15 @@ pub mod clips;
 mod daemon;
 mod error;
 mod file_server;
+mod line_receiver;
 mod netns;
 mod player;
 mod player_socket;
 mod process;
 mod receiver;
+mod remote;
 pub mod report;
+pub mod show;
 mod stb;
 pub mod ts;
 pub mod wait;
@@ -37,10 +43,12 @@ pub use artifacts::Artifacts;
 pub use daemon::{Daemon, DaemonOptions};
 pub use error::Error;
 pub use file_server::FileServer;
+pub use line_receiver::{LineReceiver, ReceivedLine};
 pub use netns::{Netns, skipped};
 pub use player::{Player, Way};
 pub use player_socket::{Heard, PlayerSocket};
 pub use process::{Finished, Process};
 pub use receiver::{Answer, Post, Receiver};
+pub use remote::{Remote, Said};
 pub use report::{Media, Network, Report};
 pub use stb::{Run, Stb};

@@ -1,7 +1,7 @@
 //! Programs that are started, watched, and never left behind.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,9 +50,17 @@ impl Process {
     /// # Errors
     /// If it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self, Error> {
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// The same with something to read from; see [`Process::say`].
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_reading(command: &mut Command, stdin: Stdio) -> Result<Self, Error> {
         let name = describe(command);
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -79,6 +87,16 @@ impl Process {
     #[must_use]
     pub fn stderr(&self) -> String {
         self.err.so_far()
+    }
+
+    /// Writes a line to its standard input, which was piped.
+    ///
+    /// # Errors
+    /// If nobody reads there.
+    pub fn say(&mut self, line: &str) -> Result<(), Error> {
+        let stdin = self.child.stdin.as_mut().ok_or_else(|| Error::new("no pipe to standard input"))?;
+        let written = writeln!(stdin, "{line}").and_then(|()| stdin.flush());
+        written.map_err(|e| self.error(&format!("cannot be told {line:?}: {e}")))
     }
 
     /// Sends it a signal.

@@ -18,6 +18,7 @@ mod exactness;
 mod examples;
 mod faults;
 mod identity;
+mod lines;
 mod netlink;
 mod outages;
 mod streams;
