@@ -66,13 +66,13 @@ const NEEDS: &[Need] = &[
         Probe::Python("import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst"),
         "python3-gi",
         "a player written in Python",
-        false,
+        true,
     ),
     need(
         Probe::Python("import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst"),
         "gir1.2-gstreamer-1.0",
         "a player written in Python",
-        false,
+        true,
     ),
 ];
 

@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: a real stream, an unmodified player, the daemon, and the report that arrives.
 
+mod lines;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,13 +23,17 @@ Builds everything, makes a transport stream of 20 seconds with picture and sound
 and the daemon, and plays the stream with an unmodified gst-play-1.0: first as it is, then with three packets cut
 out and one picture damaged. Takes under a minute after the build, and leaves nothing running.
 
-Usage: cargo xtask demo [--preload]
+With --lines it plays HLS in three renditions instead, over a network that is made slow and fast, with a viewer that
+pauses and seeks, and shows the Media Analytics lines that arrive beside what was done.
+
+Usage: cargo xtask demo [--lines] [--preload]
 
 Options:
+      --lines    show Media Analytics lines
       --preload  load the tracer by LD_PRELOAD instead of GST_TRACERS
   -h, --help     this text
 
-Exits with 0 if every figure in the reports is what was done, with 1 otherwise.
+Exits with 0 if every figure that arrives is what was done, with 1 otherwise.
 ";
 
 /// Length of the stream.
@@ -44,24 +50,26 @@ const CUT_EVERY: usize = 60;
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let mut way = Way::Tracers;
+    let mut lines = false;
     while let Some(arg) = args.next()? {
         match arg {
             Short('h') | Long("help") => {
                 print!("{HELP}");
                 return Ok(());
             }
+            Long("lines") => lines = true,
             Long("preload") => way = Way::Preload,
             other => return Err(other.unexpected().into()),
         }
     }
-    Ok(demo(way)?)
-}
-
-fn demo(way: Way) -> Result<(), String> {
     system::ensure(Needs::Demo)?;
     ui::title("Building");
     run::visibly(&mut run::cargo(&["build", "--locked", "-p", "stbeacon", "-p", "gst-plugin-stbeacon"]))?;
+    if lines { lines::demo(way)? } else { demo(way)? }
+    Ok(())
+}
 
+fn demo(way: Way) -> Result<(), String> {
     // What is started here is in process groups of its own: an interrupt has to be passed on, by ending in order.
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
