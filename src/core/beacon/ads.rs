@@ -1,8 +1,6 @@
 //! Ads since the last line: `gb`, and the sums around it.
 
-use std::fmt::Write;
-
-use super::text::{Comma, push_some};
+use super::text::{Comma, push, push_fields, push_some};
 use crate::line::value::push_field;
 use crate::session::AdRecord;
 
@@ -77,16 +75,17 @@ impl Ads {
         for record in &self.ended {
             let ad = &record.ad;
             push_field(&ad.id, comma.before(out));
-            let _ = write!(
-                out,
-                ":{}:{}:{}:{}:{}:{}:",
-                record.kind.code(),
-                record.head.ms(),
-                record.startup.0,
-                record.played.0,
-                record.play_bucket(),
-                record.status.code(),
-            );
+            out.push(':');
+            let kind = u64::from(record.kind.code());
+            push_fields([kind, record.head.ms(), record.startup.0, record.played.0], out);
+            out.push(':');
+            match u64::try_from(record.play_bucket()) {
+                Ok(bucket) => push(bucket, out),
+                Err(_) => out.push_str("-1"),
+            }
+            out.push(':');
+            push(record.status.code().into(), out);
+            out.push(':');
             push_some(ad.duration, out);
             for text in
                 [&ad.title, &ad.category, &ad.partner, &ad.server, &ad.daypart, &ad.industry, &ad.event]

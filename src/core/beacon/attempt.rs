@@ -11,7 +11,7 @@ use super::visit::Visit;
 use crate::line::config::Config;
 use crate::line::encode::{Sent, Values};
 use crate::line::keys::{Event, Metric};
-use crate::player::{Asset, Bitrate, Delivery, Dimensions, Open, PlayerError, Tags, Window};
+use crate::player::{Asset, Bitrate, Delivery, Dimensions, PlayerError, Tags, Window};
 use crate::session::{Fact, Gauges, Peer};
 use crate::time::Millis;
 
@@ -44,7 +44,8 @@ pub(super) struct Attempt {
 /// What is known of the stream and its surroundings.
 #[derive(Debug, Default)]
 pub(super) struct Story {
-    pub(super) open: Open,
+    url: String,
+    stream: Stream,
     pub(super) asset: Asset,
     pub(super) dimensions: Dimensions,
     pub(super) delivery: Delivery,
@@ -125,7 +126,10 @@ impl Story {
     /// Takes over what is only replaced.
     pub(super) fn fact(&mut self, fact: &Fact) {
         match fact {
-            Fact::Opened(open) => self.open = open.clone(),
+            Fact::Opened(open) => {
+                self.url.clone_from(&open.url);
+                self.stream = Stream::parse(&open.url);
+            }
             Fact::Span(span) => self.gauges = span.gauges,
             Fact::Asset { asset, .. } => self.asset.clone_from(asset),
             Fact::Dimensions(dimensions) => self.dimensions.clone_from(dimensions),
@@ -148,26 +152,23 @@ impl Story {
                 out.push_str(text);
             }
         };
-        let stream = || Stream::parse(&self.open.url);
-        let asset = &self.asset;
+        let Self { asset, stream, .. } = self;
         match metric {
-            Metric::HostName => out.push_str(stream().host),
-            Metric::AppName => out.push_str(stream().app),
-            Metric::StreamName => out.push_str(stream().name),
-            Metric::Port => out.push_str(stream().port),
-            Metric::Protocol => out.push_str(stream().protocol),
-            Metric::Format => out.push_str(stream().format),
-            Metric::StreamUrl => out.push_str(&self.open.url),
+            Metric::HostName => out.push_str(&stream.host),
+            Metric::AppName => out.push_str(&stream.app),
+            Metric::StreamName => out.push_str(&stream.name),
+            Metric::Port => out.push_str(&stream.port),
+            Metric::Protocol => out.push_str(&stream.protocol),
+            Metric::Format => out.push_str(stream.format),
+            Metric::StreamUrl => out.push_str(&self.url),
             Metric::DeliveryType => out.push_str(match self.is_live(figures) {
                 Some(true) => "L",
                 Some(false) => "O",
                 None => "-",
             }),
             Metric::Title => {
-                text(&asset.title, out);
-                if out.is_empty() {
-                    text(&self.tags.title, out);
-                }
+                let told = asset.title.as_ref().filter(|title| !title.is_empty());
+                out.push_str(told.or(self.tags.title.as_ref()).map_or("", String::as_str));
             }
             Metric::Show => text(&asset.show, out),
             Metric::Category => text(&asset.category, out),
@@ -188,7 +189,7 @@ impl Story {
             Metric::StreamLength => push_some(figures.duration, out),
             Metric::EncodedFps => {
                 if let Some(fps) = self.gauges.measures.encoded_fps {
-                    super::text::push_fixed(super::samples::ten_thousandths(fps), 4, out);
+                    super::text::push_fixed::<4>(super::samples::ten_thousandths(fps), out);
                 }
             }
             Metric::EncodedBitRate => {
@@ -268,11 +269,12 @@ impl Values for Draft<'_> {
                 if metric == Metric::AdSession {
                     self.asked_ads.set(true);
                 }
+                let start = out.len();
                 figures.write(metric, out);
-                if out.is_empty() {
+                if out.len() == start {
                     attempt.story.write(metric, figures, out);
                 }
-                if out.is_empty() {
+                if out.len() == start {
                     self.identity.write(metric, out);
                 }
             }

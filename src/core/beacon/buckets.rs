@@ -1,8 +1,6 @@
 //! The parts of a stream, and what happened in each.
 
-use std::fmt::Write;
-
-use super::text::Comma;
+use super::text::{Comma, push, push_fields, push_fixed};
 use crate::session::{Head, Span};
 
 /// How many parts are told apart in one line; further ones count in the last.
@@ -157,7 +155,7 @@ impl Buckets {
         for (number, bucket) in &self.parts {
             let value = value(bucket);
             if value > 0 {
-                let _ = write!(comma.before(out), "{number}:{value}");
+                push_fields([u64::from(*number), value], comma.before(out));
             }
         }
     }
@@ -169,8 +167,9 @@ impl Buckets {
         for (number, bucket) in &self.parts {
             let hundredths = (u128::from(bucket.played) * 100 + length / 2) / length;
             if hundredths > 0 {
-                let _ = write!(comma.before(out), "{number}:");
-                super::text::push_fixed(hundredths, 2, out);
+                push(u64::from(*number), comma.before(out));
+                out.push(':');
+                push_fixed::<2>(hundredths, out);
             }
         }
     }

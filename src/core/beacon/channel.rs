@@ -28,7 +28,7 @@ pub struct Channel {
     config: Option<Arc<Config>>,
     /// What happened before the configuration was there.
     waiting: VecDeque<Entry>,
-    attempts: BTreeMap<SessionId, Attempt>,
+    attempts: BTreeMap<SessionId, Box<Attempt>>,
     visits: BTreeMap<Peer, Visit>,
     encoder: Encoder,
     out: VecDeque<Line>,
@@ -119,10 +119,11 @@ impl Channel {
     /// see [`Sessions::settle`](crate::session::Sessions::settle).
     pub fn handle_timeout(&mut self, now: Millis) {
         let is_due = |due: Option<Millis>| due.is_some_and(|due| due <= now);
-        let late = self.attempts.iter().filter(|(_, attempt)| is_due(attempt.due()));
-        let late: Vec<_> = late.map(|(id, _)| id.clone()).collect();
-        for id in late {
-            let Some(mut attempt) = self.attempts.remove(&id) else { continue };
+        let late = |this: &Self| {
+            this.attempts.iter().find(|(_, attempt)| is_due(attempt.due())).map(|(id, _)| id.clone())
+        };
+        while let Some(id) = late(self) {
+            let Some(mut attempt) = self.attempts.remove(&id) else { break };
             while let Some(due) = attempt.due().filter(|due| *due <= now) {
                 self.fire(&id, &mut attempt, due, now);
             }
@@ -214,7 +215,7 @@ impl Channel {
         fact: &Fact,
         random: &mut dyn FnMut() -> u128,
     ) {
-        let mut attempt = Attempt::new(config.clone(), peer, guid(random()), at);
+        let mut attempt = Box::new(Attempt::new(config.clone(), peer, guid(random()), at));
         attempt.story.fact(fact);
         self.enter_visit(config, &mut attempt, at, random);
         self.write(id, &mut attempt, Event::Init, at, "");

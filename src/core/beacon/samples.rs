@@ -3,9 +3,7 @@
 //! A gauge holds until it is told anew, so a stretch of time adds its gauges as often as the sampling grid has
 //! points in it: the sums are what a timer would have come to, without one.
 
-use std::fmt::Write;
-
-use super::text::push_fixed;
+use super::text::{push, push_fixed};
 use crate::session::{Activity, Gauges, Span};
 use crate::time::Millis;
 
@@ -62,15 +60,16 @@ impl SumCount {
     /// `SUM:COUNT`; nothing without samples.
     pub(super) fn write(&self, out: &mut String) {
         if self.count > 0 {
-            push_fixed(self.sum, 4, out);
-            let _ = write!(out, ":{}", self.count);
+            push_fixed::<4>(self.sum, out);
+            out.push(':');
+            push(self.count, out);
         }
     }
 
     /// The average; nothing without samples.
     pub(super) fn write_average(&self, out: &mut String) {
         if let Some(average) = self.sum.checked_div(u128::from(self.count)) {
-            push_fixed(average, 4, out);
+            push_fixed::<4>(average, out);
         }
     }
 }

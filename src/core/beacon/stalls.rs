@@ -1,7 +1,6 @@
 //! Rebuffers: `rs`, and what depends on how long one has lasted.
 
-use std::fmt::Write;
-
+use super::text::{push, push_fields};
 use crate::time::Millis;
 
 /// How many rebuffers one line lists; the time of further ones is put to the last.
@@ -108,16 +107,16 @@ impl Stalls {
     /// `T1:T2;START:DURATION;…`, starts after `line`.
     pub(super) fn write(&self, line: Millis, out: &mut String) {
         let Some(first) = self.list.first() else { return };
-        let _ = write!(out, "{}:", u8::from(first.continued));
+        out.push_str(if first.continued { "1:" } else { "0:" });
         match self.gap {
-            Some(gap) => {
-                let _ = write!(out, "{gap};");
-            }
-            None => out.push_str("-1;"),
+            Some(gap) => push(gap, out),
+            None => out.push_str("-1"),
         }
+        out.push(';');
         for Listed { began, ms, continued } in &self.list {
             let start = if *continued { 0 } else { began.since(line).0 };
-            let _ = write!(out, "{start}:{ms};");
+            push_fields([start, *ms], out);
+            out.push(';');
         }
     }
 }

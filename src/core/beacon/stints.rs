@@ -1,8 +1,6 @@
 //! Bit rates: which were played, when, for how long.
 
-use std::fmt::Write;
-
-use super::text::{Comma, push};
+use super::text::{Comma, push, push_fields, push_wide};
 use crate::line::config::RateClasses;
 use crate::player::SwitchReason;
 use crate::session::Head;
@@ -190,11 +188,14 @@ impl Stints {
         let mut comma = Comma::default();
         for Stint { rate, head, played, reasons, number } in &self.list {
             push_rate(*rate, comma.before(out));
-            let _ = write!(out, ":{}:{played}:", head.ms());
+            out.push(':');
+            push_fields([head.ms(), *played], out);
+            out.push(':');
             for given in reasons.iter().flatten() {
                 out.push(if *given { '1' } else { '0' });
             }
-            let _ = write!(out, ":{number}");
+            out.push(':');
+            push(*number, out);
         }
     }
 
@@ -203,7 +204,8 @@ impl Stints {
         let mut comma = Comma::default();
         for (rate, ms) in &self.times {
             push_rate(*rate, comma.before(out));
-            let _ = write!(out, ":{ms}");
+            out.push(':');
+            push(*ms, out);
         }
     }
 
@@ -211,14 +213,18 @@ impl Stints {
     pub(super) fn write_classes(&self, out: &mut String) {
         let mut comma = Comma::default();
         for (key, ms) in self.classes.keys().zip(&self.class_times) {
-            let _ = write!(comma.before(out), "{key}:{ms}");
+            comma.before(out).push_str(key);
+            out.push(':');
+            push(*ms, out);
         }
     }
 
     /// `fl`
     pub(super) fn write_weighted(&self, out: &mut String) {
         if self.rated > 0 {
-            let _ = write!(out, "{}:{}", self.weighted, self.rated);
+            push_wide(self.weighted, out);
+            out.push(':');
+            push(self.rated, out);
         }
     }
 }

@@ -1,24 +1,24 @@
 //! What the address of a stream tells of it.
 
 /// An address, taken apart as far as lines have keys for it. Whatever is missing is empty.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stream<'u> {
-    pub(super) protocol: &'u str,
-    pub(super) host: &'u str,
-    pub(super) port: &'u str,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Stream {
+    pub(super) protocol: String,
+    pub(super) host: String,
+    pub(super) port: String,
     /// First segment of the path, where there is more than one.
-    pub(super) app: &'u str,
+    pub(super) app: String,
     /// Last segment of the path; of a manifest the last two.
-    pub(super) name: &'u str,
+    pub(super) name: String,
     /// `am`: L HLS, D DASH, P progressive, U multicast or UDP.
     pub(super) format: &'static str,
 }
 
-impl<'u> Stream<'u> {
-    pub(super) fn parse(url: &'u str) -> Self {
+impl Stream {
+    pub(super) fn parse(url: &str) -> Self {
         let bare = url.split(['?', '#']).next().unwrap_or_default();
         let Some((protocol, rest)) = bare.split_once("://") else {
-            return Self { name: bare.rsplit('/').next().unwrap_or_default(), ..Self::default() };
+            return Self { name: bare.rsplit('/').next().unwrap_or_default().to_owned(), ..Self::default() };
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         // Players write multicast groups as `@group`, others put a user's name there: neither is the host.
@@ -37,6 +37,7 @@ impl<'u> Stream<'u> {
             () if is_manifest => "",
             () => "P",
         };
+        let [protocol, host, port, app, name] = [protocol, host, port, app, name].map(str::to_owned);
         Self { protocol, host, port, app, name, format }
     }
 }
@@ -84,6 +85,6 @@ mod tests {
     #[case::no_address("channel/5", ["", "", "", "", "5", ""])]
     fn takes_addresses_apart(#[case] url: &str, #[case] expected: [&str; 6]) {
         let Stream { protocol, host, port, app, name, format } = Stream::parse(url);
-        assert_eq!([protocol, host, port, app, name, format], expected);
+        assert_eq!([&protocol, &host, &port, &app, &name, format], expected);
     }
 }

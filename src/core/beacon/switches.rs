@@ -1,8 +1,6 @@
 //! Switches to other servers since the last line: `ss`.
 
-use std::fmt::Write;
-
-use super::text::Comma;
+use super::text::{Comma, push, push_fields};
 use crate::line::value::push_field;
 use crate::player::ServerSwitch;
 use crate::session::Head;
@@ -33,12 +31,14 @@ impl Servers {
         let mut comma = Comma::default();
         for (start, head, switch) in &self.list {
             let ServerSwitch { duration, rtt, reason, from, to, ip, kind } = switch;
-            let _ = write!(comma.before(out), "{start}:{duration}:{rtt}:{}:{}", head.ms(), reason.code());
+            let reason = u64::from(reason.code());
+            push_fields([*start, *duration, *rtt, head.ms(), reason], comma.before(out));
             for text in [from, to, ip] {
                 out.push(':');
                 push_field(text, out);
             }
-            let _ = write!(out, ":{}", kind.code());
+            out.push(':');
+            push(kind.code().into(), out);
         }
     }
 }

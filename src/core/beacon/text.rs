@@ -1,7 +1,5 @@
 //! Numbers and lists as lines have them.
 
-use std::fmt::Write;
-
 /// Puts a comma between the elements of a list.
 #[derive(Debug, Default)]
 pub(super) struct Comma {
@@ -25,29 +23,66 @@ pub(super) fn push_some(number: Option<u64>, out: &mut String) {
 }
 
 pub(super) fn push(number: u64, out: &mut String) {
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{number}");
+    // Most figures of most lines are 0.
+    if number < 10 {
+        push_digit(number, out);
+    } else {
+        out.push_str(itoa::Buffer::new().format(number));
+    }
 }
 
-/// A number counted in units of 10^-`decimals`, without zeros at the end.
-pub(super) fn push_fixed(number: u128, decimals: u32, out: &mut String) {
-    let unit = 10_u128.pow(decimals);
-    let (whole, mut fraction) = (number / unit, number % unit);
-    let _ = write!(out, "{whole}");
-    if fraction == 0 {
-        return;
+pub(super) fn push_wide(number: u128, out: &mut String) {
+    match u64::try_from(number) {
+        Ok(number) => push(number, out),
+        Err(_) => out.push_str(itoa::Buffer::new().format(number)),
     }
-    let mut width = usize::try_from(decimals).unwrap_or_default();
-    while fraction % 10 == 0 {
-        fraction /= 10;
-        width -= 1;
+}
+
+/// Whole numbers with colons between them.
+pub(super) fn push_fields<const COUNT: usize>(numbers: [u64; COUNT], out: &mut String) {
+    for (n, number) in numbers.into_iter().enumerate() {
+        if n > 0 {
+            out.push(':');
+        }
+        push(number, out);
     }
-    let _ = write!(out, ".{fraction:0width$}");
+}
+
+/// A number counted in units of 10^-`DECIMALS`, without zeros at the end.
+pub(super) fn push_fixed<const DECIMALS: u32>(number: u128, out: &mut String) {
+    let mut unit = const { 10_u64.pow(DECIMALS) };
+    let mut fraction = match u64::try_from(number) {
+        Ok(number) => {
+            push(number / unit, out);
+            number % unit
+        }
+        Err(_) => {
+            push_wide(number / u128::from(unit), out);
+            u64::try_from(number % u128::from(unit)).unwrap_or_default()
+        }
+    };
+    if fraction > 0 {
+        out.push('.');
+    }
+    while fraction > 0 {
+        unit /= 10;
+        push_digit(fraction / unit, out);
+        fraction %= unit;
+    }
 }
 
 /// Milliseconds as seconds with all three decimals.
 pub(super) fn push_seconds(ms: u64, out: &mut String) {
-    let _ = write!(out, "{}.{:03}", ms / 1000, ms % 1000);
+    push(ms / 1000, out);
+    out.push('.');
+    for unit in [100, 10, 1] {
+        push_digit(ms / unit % 10, out);
+    }
+}
+
+/// A number from 0 to 9.
+fn push_digit(number: u64, out: &mut String) {
+    out.push(char::from(b'0' + u8::try_from(number).unwrap_or_default()));
 }
 
 #[cfg(test)]
@@ -56,15 +91,34 @@ mod tests {
 
     use super::*;
 
-    #[rstest]
-    #[case(0, 4, "0")]
-    #[case(10_000, 4, "1")]
-    #[case(12_345, 4, "1.2345")]
-    #[case(5, 4, "0.0005")]
-    #[case(120, 2, "1.2")]
-    fn decimals_as_needed(#[case] number: u128, #[case] decimals: u32, #[case] text: &str) {
+    fn written(write: impl FnOnce(&mut String)) -> String {
         let mut out = String::new();
-        push_fixed(number, decimals, &mut out);
-        assert_eq!(out, text);
+        write(&mut out);
+        out
+    }
+
+    #[rstest]
+    #[case(0, "0")]
+    #[case(10_000, "1")]
+    #[case(12_345, "1.2345")]
+    #[case(5, "0.0005")]
+    #[case(1_020_300, "102.03")]
+    #[case(u128::MAX, "34028236692093846346337460743176821.1455")]
+    fn decimals_as_needed(#[case] number: u128, #[case] text: &str) {
+        assert_eq!(written(|out| push_fixed::<4>(number, out)), text);
+    }
+
+    #[rstest]
+    #[case(0, "0.000")]
+    #[case(1_020, "1.020")]
+    #[case(u64::MAX, "18446744073709551.615")]
+    fn seconds_have_three_decimals(#[case] ms: u64, #[case] text: &str) {
+        assert_eq!(written(|out| push_seconds(ms, out)), text);
+    }
+
+    #[test]
+    fn whole_numbers() {
+        assert_eq!(written(|out| push_fields([0, 9, 10, u64::MAX], out)), "0:9:10:18446744073709551615");
+        assert_eq!(written(|out| push_wide(u128::MAX, out)), u128::MAX.to_string());
     }
 }

@@ -1,8 +1,6 @@
 //! What the viewer did: pauses and seeks, with where and when.
 
-use std::fmt::Write;
-
-use super::text::{Comma, push_seconds};
+use super::text::{Comma, push, push_seconds};
 use crate::session::Head;
 
 /// How many pauses, seeks or actions one line lists; the sums go on beyond.
@@ -103,7 +101,8 @@ impl Viewer {
         let open = self.pause.filter(|pause| pause.ms > 0).map(|pause| (pause.head, pause.ms));
         for (head, ms) in self.pauses.iter().copied().chain(open) {
             push_seconds(head.ms(), comma.before(out));
-            let _ = write!(out, ":{ms}");
+            out.push(':');
+            push(ms, out);
         }
     }
 
@@ -127,11 +126,13 @@ impl Viewer {
                 Kind::Seek { .. } => "S(",
             });
             push_seconds(head.ms(), out);
-            let _ = write!(out, ":{clock}");
+            out.push(':');
+            push(*clock, out);
             if let Kind::Seek { to, end } = kind {
                 out.push('-');
                 push_seconds(to.ms(), out);
-                let _ = write!(out, ":{end}");
+                out.push(':');
+                push(*end, out);
             }
             out.push(')');
         }

@@ -26,6 +26,18 @@ fn is_plain(byte: u8) -> bool {
     PLAIN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
+/// Turns the value that `text` has behind `start` into what is written; `room` is a buffer for values that need it.
+pub(super) fn escape_from(start: usize, text: &mut String, room: &mut String, separators: &Separators) {
+    let value = text.get(start..).unwrap_or_default();
+    if separators.keep_all(value.as_bytes()) {
+        return;
+    }
+    room.clear();
+    room.push_str(value);
+    text.truncate(start);
+    push_escaped(room, separators, text);
+}
+
 /// Appends a value as it is written.
 pub(super) fn push_escaped(value: &str, separators: &Separators, out: &mut String) {
     let bytes = value.as_bytes();
@@ -241,6 +253,20 @@ mod tests {
             prop_assert!(!raw.as_bytes().contains(&separators.param()));
             prop_assert!(!raw.contains(['=', '&', '?', '#', '+', ' ']));
             prop_assert_eq!(unescaped(&raw, &separators), Ok(Cow::Owned(value)));
+        }
+
+        /// Eight bytes at a time or one by one, the same bytes are kept.
+        #[test]
+        fn a_look_at_many_bytes_is_a_look_at_each(value in "[,-<0-9a-~+é*]{0,40}", separators in separators()) {
+            let one_by_one = value.bytes().all(|byte| separators.keep(byte));
+            prop_assert_eq!(separators.keep_all(value.as_bytes()), one_by_one);
+        }
+
+        #[test]
+        fn a_value_in_place_is_written_like_any_other(value in any::<String>(), separators in separators()) {
+            let (mut text, mut room) = (format!("é~ {value}"), "old".to_owned());
+            escape_from("é~ ".len(), &mut text, &mut room, &separators);
+            prop_assert_eq!(text, format!("é~ {}", escaped(&value, &separators)));
         }
 
         /// Dense in what could be taken for something else.

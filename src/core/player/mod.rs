@@ -82,7 +82,10 @@ mod app;
 mod messages;
 mod wire;
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 pub use self::app::{
@@ -176,10 +179,9 @@ pub enum SessionEvent {
     Close(CloseReason),
 }
 
-/// The name of a session: 1 to [`MAX_SESSION_ID`] bytes without control characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct SessionId(String);
+/// The name of a session: 1 to [`MAX_SESSION_ID`] bytes without control characters. Copies share the text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(Arc<str>);
 
 /// `hello`: who speaks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -414,12 +416,12 @@ impl SessionId {
     ///
     /// # Errors
     /// Says what is wrong where the text is empty, too long, or has control characters.
-    pub fn try_new(id: impl Into<String>) -> Result<Self, InvalidSessionId> {
-        let id = id.into();
-        if id.is_empty() || id.len() > MAX_SESSION_ID || id.chars().any(char::is_control) {
+    pub fn try_new(id: impl AsRef<str> + Into<Arc<str>>) -> Result<Self, InvalidSessionId> {
+        let text = id.as_ref();
+        if text.is_empty() || text.len() > MAX_SESSION_ID || text.chars().any(char::is_control) {
             return Err(InvalidSessionId);
         }
-        Ok(Self(id))
+        Ok(Self(id.into()))
     }
 
     /// The id as text.
@@ -429,17 +431,36 @@ impl SessionId {
     }
 }
 
-impl TryFrom<String> for SessionId {
-    type Error = InvalidSessionId;
-
-    fn try_from(id: String) -> Result<Self, Self::Error> {
-        Self::try_new(id)
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> Self {
+        id.0.as_ref().to_owned()
     }
 }
 
-impl From<SessionId> for String {
-    fn from(id: SessionId) -> Self {
-        id.0
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Takes the text where it lies: a datagram's session is copied once.
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = SessionId;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a session id")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SessionId, E> {
+                SessionId::try_new(text).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 

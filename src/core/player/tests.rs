@@ -77,7 +77,7 @@ fn documented_messages_drive_a_session_to_its_end() {
 #[case::no_session(r#"{"v":1,"type":"first_frame","at":3}"#, "not a message: missing field `session`")]
 #[case::empty_session(
     r#"{"v":1,"type":"first_frame","at":3,"session":""}"#,
-    "not a message: a session id has 1 to 64 bytes and no control characters at line 1 column 48"
+    "not a message: a session id has 1 to 64 bytes and no control characters at line 1 column 47"
 )]
 #[case::negative_time(
     r#"{"v":1,"type":"first_frame","at":-3,"session":"a"}"#,

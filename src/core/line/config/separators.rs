@@ -1,5 +1,7 @@
 //! What stands between keys, and what stands for it in a value.
 
+use std::ops::RangeInclusive;
+
 use thiserror::Error;
 
 use crate::line::escape::PLAIN;
@@ -22,6 +24,8 @@ pub struct Separators {
     guarded_behind: Option<u8>,
     /// Which bytes of a value are written as they are, wherever they stand: one look tells, for each byte of a line.
     kept: [bool; 256],
+    /// Whether all of [`FIGURES`] are.
+    figures_kept: bool,
 }
 
 /// Why two texts cannot be the separators.
@@ -42,6 +46,9 @@ pub enum SeparatorsError {
 const SEPARATORS: &[u8] = b"~&!$*@'+";
 /// What a stand-in can consist of: characters that a value leaves as they are and that no structured value needs.
 const STAND_INS: &[u8] = b"-._~()/*@!'";
+
+/// `,` to `;`: figures, and most of what stands between them. Sixteen of them.
+const FIGURES: RangeInclusive<u8> = b','..=b';';
 
 // === impl Separators ===
 
@@ -72,7 +79,8 @@ impl Separators {
                 *kept = false;
             }
         }
-        Ok(Self { param, stand_in: stand_in.into(), guarded, guarded_behind, kept })
+        let figures_kept = FIGURES.into_iter().all(|byte| kept.get(usize::from(byte)) == Some(&true));
+        Ok(Self { param, stand_in: stand_in.into(), guarded, guarded_behind, kept, figures_kept })
     }
 
     /// What stands between keys; ASCII.
@@ -90,6 +98,25 @@ impl Separators {
     /// Whether a byte of a value is written as it is, wherever it stands.
     pub(in crate::line) fn keep(&self, byte: u8) -> bool {
         self.kept.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+
+    /// Whether these bytes of a value are all written as they are, wherever they stand. Most of a line is figures and
+    /// what stands between them: those are looked at eight at a time.
+    pub(in crate::line) fn keep_all(&self, mut bytes: &[u8]) -> bool {
+        const LEAST: u64 = u64::from_ne_bytes([*FIGURES.start(); 8]);
+        const BEYOND: u64 = u64::from_ne_bytes([0xf0; 8]);
+        while let Some((eight, rest)) = bytes.split_first_chunk() {
+            // The lowest byte that is no figure borrows or exceeds, whatever stands above it.
+            let are_figures =
+                self.figures_kept && u64::from_le_bytes(*eight).wrapping_sub(LEAST) & BEYOND == 0;
+            // Without a branch for each byte.
+            let are_kept = || eight.iter().fold(true, |kept, byte| kept & self.keep(*byte));
+            if !are_figures && !are_kept() {
+                return false;
+            }
+            bytes = rest;
+        }
+        bytes.iter().all(|byte| self.keep(*byte))
     }
 
     /// Whether `byte` of a value, behind `before` of the same value, has to be percent-encoded lest the two

@@ -12,17 +12,17 @@
 mod split;
 
 use super::config::{Config, Cut, Item, Layout, Source};
-use super::escape::push_escaped;
+use super::escape::escape_from;
 use super::keys::{Event, Metric};
 
 /// What a session knows.
 pub trait Values {
-    /// Appends the decoded, unescaped value of `metric` to `out`, which is empty; writes nothing where it is unknown or
-    /// empty.
+    /// Appends the decoded, unescaped value of `metric` to `out`, and leaves alone what is there; appends nothing where
+    /// it is unknown or empty.
     fn write(&self, metric: Metric, out: &mut String);
 
     /// Appends the value of a custom dimension, named by its key (`_cd_…`) and the name that the configuration gives
-    /// it; writes nothing where there is none.
+    /// it; appends nothing where there is none.
     fn write_dimension(&self, key: &str, name: &str, out: &mut String) {
         let _ = (key, name, out);
     }
@@ -38,10 +38,8 @@ pub struct Sent {
 /// Makes lines, with buffers that it keeps.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    /// One value as it is.
+    /// One value that is not in `text` as it is: one that has to be escaped, or that a pattern looks at.
     value: String,
-    /// Another one that a pattern looks at.
-    other: String,
     /// All keys and values as they are written, separators between them.
     text: String,
     fields: Vec<Field>,
@@ -100,19 +98,13 @@ impl Encoder {
             if item.once && sent.contains(item.source) {
                 continue;
             }
-            self.value.clear();
             let origin = Origin { config, layout, event, values };
-            origin.write(item, &mut self.value, &mut self.other);
-            if let Some(size) = item.size {
-                shorten(&mut self.value, usize::try_from(size.get()).unwrap_or(usize::MAX));
-            }
-            if self.value.is_empty() {
+            if !self.push(item, &origin) {
                 continue;
             }
             if item.once {
                 sent.insert(item.source);
             }
-            self.push(item, layout);
             if place < plan.common {
                 common = self.fields.len();
             }
@@ -125,14 +117,25 @@ impl Encoder {
         Some(Encoded { text: &self.text, ends: &self.ends, truncated: 0, left_out: 0 })
     }
 
-    fn push(&mut self, item: &Item, layout: &Layout) {
+    /// Appends a key and its value; nothing at all where there is none. Says whether there is.
+    fn push<V: Values + ?Sized>(&mut self, item: &Item, origin: &Origin<'_, V>) -> bool {
         // The first one has no separator in front; that is one byte.
-        let separator = usize::from(self.fields.is_empty());
-        self.text.push_str(item.lead.get(separator..).unwrap_or_default());
+        let start = self.text.len() + usize::from(!self.fields.is_empty());
+        let lead = if self.fields.is_empty() { item.lead.get(1..).unwrap_or_default() } else { &item.lead };
+        let before = self.text.len();
+        self.text.push_str(lead);
         let value = self.text.len();
-        push_escaped(&self.value, &layout.separators, &mut self.text);
-        let start = value - 1 - item.label.len();
+        origin.write(item, &mut self.text, &mut self.value);
+        if let Some(size) = item.size {
+            shorten(&mut self.text, value, usize::try_from(size.get()).unwrap_or(usize::MAX));
+        }
+        if self.text.len() == value {
+            self.text.truncate(before);
+            return false;
+        }
+        escape_from(value, &mut self.text, &mut self.value, &origin.layout.separators);
         self.fields.push(Field { start, value, end: self.text.len(), cut: item.cut });
+        true
     }
 }
 
@@ -199,7 +202,7 @@ struct Origin<'o, V: ?Sized> {
 // === impl Origin ===
 
 impl<V: Values + ?Sized> Origin<'_, V> {
-    /// The value of an item; `other` is room for what patterns look at.
+    /// Appends the value of an item; `other` is room for what patterns look at.
     fn write(&self, item: &Item, out: &mut String, other: &mut String) {
         if let Some(constant) = &item.constant {
             out.push_str(constant);
@@ -213,8 +216,9 @@ impl<V: Values + ?Sized> Origin<'_, V> {
                 return;
             }
         }
+        let start = out.len();
         self.write_source(item.source, out);
-        if let (true, Some(fallback)) = (out.is_empty(), item.fallback) {
+        if let (true, Some(fallback)) = (out.len() == start, item.fallback) {
             self.write_source(fallback, out);
         }
     }
@@ -239,10 +243,10 @@ impl<V: Values + ?Sized> Origin<'_, V> {
     }
 }
 
-/// Leaves at most `size` characters.
-fn shorten(value: &mut String, size: usize) {
-    if let Some((end, _)) = value.char_indices().nth(size) {
-        value.truncate(end);
+/// Leaves at most `size` characters behind `start`.
+fn shorten(text: &mut String, start: usize, size: usize) {
+    if let Some((end, _)) = text.get(start..).and_then(|value| value.char_indices().nth(size)) {
+        text.truncate(start + end);
     }
 }
 

@@ -195,7 +195,7 @@ fn a_long_address_forces_a_split() {
     let mut values = session();
     values.0.insert("aw".to_owned(), format!("https://cdn.example/{}", "путь/".repeat(120)));
     let mut written = String::new();
-    push_escaped(&values.0["aw"], &Default::default(), &mut written);
+    crate::line::escape::push_escaped(&values.0["aw"], &Default::default(), &mut written);
     assert_eq!(written.len(), 3020);
     let config = Config::builtin();
     let mut encoder = Encoder::new();

@@ -73,7 +73,13 @@ pub struct ServerSwitch {
 
 /// Appends a field, with [`FIELD_ESCAPE`] for each `:` and `,`.
 pub fn push_field(text: &str, out: &mut String) {
-    out.extend(text.chars().map(|c| if matches!(c, ':' | ',') { FIELD_ESCAPE } else { c }));
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b':' | b',')) {
+        out.push_str(rest.get(..at).unwrap_or_default());
+        out.push(FIELD_ESCAPE);
+        rest = rest.get(at + 1..).unwrap_or_default();
+    }
+    out.push_str(rest);
 }
 
 // === impl Ad ===
