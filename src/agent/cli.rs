@@ -14,7 +14,7 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
-/// A file that was given is not what it should be.
+/// A file that was given, or fetched, cannot be had or is not what it should be.
 pub(crate) const BAD_INPUT: u8 = 1;
 /// The command line is wrong.
 pub(crate) const USAGE: u8 = 2;
@@ -23,7 +23,7 @@ pub(crate) const ENVIRONMENT: u8 = 3;
 
 /// Said by every command's `--help`.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 fine; 1 a file is not what it should be; 2 the command line is wrong;
+Exit codes: 0 fine; 1 a file cannot be had or is not what it should be; 2 the command line is wrong;
             3 the box lacks something (permission, directory, program, running daemon).";
 
 // === impl Failure ===

@@ -22,6 +22,7 @@ mod run;
 mod sample;
 mod sampler;
 mod secrets;
+mod service;
 mod signals;
 mod sockets;
 mod status;

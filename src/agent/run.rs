@@ -9,12 +9,15 @@ use stbeacon_core::player;
 
 use crate::cli::{self, Failure};
 use crate::daemon::{self, Setup};
+use crate::provision::{Origin, ServerOrigin};
 use crate::{control, logging};
 
 const DEFAULT_PROVISIONING: &str = "/etc/stbeacon/provision.xml";
 const DEFAULT_STATE: &str = "/var/lib/stbeacon";
 
 const PROVISIONING_ENV: &str = "STBEACON_PROVISIONING";
+const SERVER_ENV: &str = "STBEACON_PROVISIONING_URL";
+const SERVER_CA_ENV: &str = "STBEACON_PROVISIONING_CA";
 const LOG_ENV: &str = "STBEACON_LOG";
 /// Set by systemd for StateDirectory=; may name several, with colons between (systemd.exec(5)).
 const STATE_ENV: &str = "STATE_DIRECTORY";
@@ -27,16 +30,24 @@ Usage: stbeacon run [OPTIONS]
 Options:
       --provisioning FILE  what the operator wants [default: /etc/stbeacon/provision.xml;
                            env: STBEACON_PROVISIONING]
+      --provisioning-url URL
+                           fetch it from a server, and again every <provision reload> seconds; a host alone
+                           is completed to http://HOST/prov/tvip_provision.xml. What was fetched is in force
+                           before what the file says [default: none; env: STBEACON_PROVISIONING_URL]
+      --provisioning-ca FILE
+                           certificate authorities to trust for that, PEM [default: the system's;
+                           env: STBEACON_PROVISIONING_CA]
       --socket PATH        where players connect [default: /run/stbeacon/player.sock; env: STBEACON_SOCKET]
       --control PATH       where `stbeacon status` asks [default: /run/stbeacon/control.sock;
                            env: STBEACON_CONTROL]
-      --state-dir DIR      for the last good copy of the provisioning [default: /var/lib/stbeacon;
+      --state-dir DIR      for the last good copies of the provisioning [default: /var/lib/stbeacon;
                            env: STATE_DIRECTORY]
       --log LEVEL          error, warn, info or debug [default: info; env: STBEACON_LOG]
   -h, --help               this text
 
 Signals:
-  SIGHUP           read the provisioning again; a broken file changes nothing
+  SIGHUP           read and fetch the provisioning again; a broken file changes nothing. A file that changes is
+                   read again without being asked to
   SIGTERM, SIGINT  close all sessions, send what has gathered (2 s at most), and end; twice: at once
 
 Limits:
@@ -45,13 +56,19 @@ Limits:
 
 Examples:
   stbeacon run
+  stbeacon run --provisioning-url prov.example.net
   stbeacon run --provisioning provision.xml --socket /tmp/player.sock --control /tmp/control.sock --log debug
 
 ";
 
 pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
+    let mut server = std::env::var(SERVER_ENV).ok().filter(|url| !url.is_empty());
+    let mut ca = std::env::var_os(SERVER_CA_ENV).filter(|path| !path.is_empty()).map(PathBuf::from);
     let mut setup = Setup {
-        provisioning: cli::path_from_env(PROVISIONING_ENV, DEFAULT_PROVISIONING),
+        provisioning: Origin {
+            file: cli::path_from_env(PROVISIONING_ENV, DEFAULT_PROVISIONING),
+            server: None,
+        },
         player_socket: cli::path_from_env(player::SOCKET_ENV, player::DEFAULT_SOCKET),
         control_socket: cli::path_from_env(control::SOCKET_ENV, control::DEFAULT_SOCKET),
         state_directory: state_directory(),
@@ -59,7 +76,9 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let mut level = None;
     while let Some(arg) = args.next()? {
         match arg {
-            Arg::Long("provisioning") => setup.provisioning = args.value()?.into(),
+            Arg::Long("provisioning") => setup.provisioning.file = args.value()?.into(),
+            Arg::Long("provisioning-url") => server = Some(args.value()?.string()?),
+            Arg::Long("provisioning-ca") => ca = Some(args.value()?.into()),
             Arg::Long("socket") => setup.player_socket = args.value()?.into(),
             Arg::Long("control") => setup.control_socket = args.value()?.into(),
             Arg::Long("state-dir") => setup.state_directory = args.value()?.into(),
@@ -71,6 +90,9 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
+    let server = server.map(|url| ServerOrigin::new(&url, ca)).transpose();
+    setup.provisioning.server =
+        server.map_err(|error| Failure::usage(format!("--provisioning-url: {error}")))?;
     let level = match (level, std::env::var(LOG_ENV)) {
         (Some(level), _) => level,
         (None, Ok(text)) if !text.is_empty() => cli::log_level(&text)?,

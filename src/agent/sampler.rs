@@ -51,11 +51,12 @@ impl Sampler {
         Self { netlink: None, modes: LinkModes::open(), interfaces: Interfaces::default() }
     }
 
-    /// Asks anew; what has changed goes into the log.
+    /// Asks anew; what has changed goes into the log. Gives whether there is another way to the network than
+    /// before: an address or the default route.
     ///
     /// # Errors
     /// Where the kernel does not answer; what was known stays.
-    pub(crate) async fn refresh(&mut self) -> io::Result<()> {
+    pub(crate) async fn refresh(&mut self) -> io::Result<bool> {
         let mut netlink = match self.netlink.take() {
             Some(netlink) => netlink,
             None => Netlink::open()?,
@@ -67,8 +68,8 @@ impl Sampler {
         for line in interfaces.changes_since(&self.interfaces) {
             log::log!(level, "{line}");
         }
-        self.interfaces = interfaces;
-        Ok(())
+        let before = std::mem::replace(&mut self.interfaces, interfaces);
+        Ok(self.interfaces.leads_elsewhere_than(&before))
     }
 
     /// The selected interfaces as they stand now.

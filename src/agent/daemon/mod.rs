@@ -5,6 +5,7 @@
 
 mod answers;
 mod outlets;
+mod provisioned;
 mod reporting;
 mod turn;
 mod view;
@@ -22,14 +23,14 @@ use tokio::sync::oneshot;
 
 use self::outlets::Outlets;
 use self::reporting::Reporting;
-use crate::clock;
 use crate::http;
 use crate::netlink::Selection;
 use crate::players::{Complaints, Connection, FromPlayer};
-use crate::provision::{self, Source};
+use crate::provision::{Remote, Source};
 use crate::sampler::Sampler;
+use crate::service::Service;
 use crate::signals::Signal;
-use crate::status::DatagramStatus;
+use crate::status::{DatagramStatus, InForce};
 
 /// After a request to stop, so long is still taken in what players have sent already.
 const LAST_WORDS: Millis = Millis(50);
@@ -43,6 +44,8 @@ pub(crate) enum Input {
     Signal(Signal),
     /// By the kernel.
     InterfacesChanged,
+    /// By the kernel, too: the provisioning file is another one.
+    FileChanged,
     /// By a thread that sends.
     Answered(Asker, http::Outcome),
     /// By somebody who wants to know the status, as JSON.
@@ -54,6 +57,8 @@ pub(crate) enum Input {
 pub(crate) enum Asker {
     /// For the STB reports.
     Reports,
+    /// For the provisioning.
+    Provisioning,
     /// For the output of this number.
     Outlet(u64),
 }
@@ -78,6 +83,7 @@ pub(crate) struct Daemon {
     stop_at: Option<Millis>,
     /// Whether it was asked for again: nothing is waited for any more.
     is_hurried: bool,
+    service: Service,
 }
 
 #[derive(Debug)]
@@ -97,6 +103,7 @@ impl Daemon {
         provisioning: Provisioning,
         reporting: Reporting,
         outlets: Outlets,
+        service: Service,
     ) -> Self {
         let mut daemon = Self {
             started: now,
@@ -113,8 +120,9 @@ impl Daemon {
             rejections: Complaints::default(),
             stop_at: None,
             is_hurried: false,
+            service,
         };
-        daemon.refresh_interfaces().await;
+        daemon.refresh_interfaces(now).await;
         daemon.apply_provisioning(now);
         daemon
     }
@@ -123,11 +131,14 @@ impl Daemon {
         match input {
             Input::Player(peer, what) => self.handle_player(now, peer, what),
             Input::Signal(Signal::Stop) => {
+                self.service.handle_stop();
                 self.is_hurried = self.stop_at.is_some();
                 self.stop_at = Some(if self.is_hurried { now } else { now + LAST_WORDS });
             }
             Input::Signal(Signal::Reload) => self.reload(now),
-            Input::InterfacesChanged => self.refresh_interfaces().await,
+            Input::InterfacesChanged => self.refresh_interfaces(now).await,
+            Input::FileChanged => self.handle_file(now, false),
+            Input::Answered(Asker::Provisioning, outcome) => self.handle_fetched(now, outcome),
             Input::Answered(Asker::Reports, outcome) => self.reporting.handle_outcome(now, outcome),
             Input::Answered(Asker::Outlet(id), outcome) => self.outlets.handle_outcome(now, id, outcome),
             Input::Status(asker) => {
@@ -141,6 +152,9 @@ impl Daemon {
     async fn handle_timeout(&mut self, now: Millis) {
         self.sessions.handle_timeout(now);
         self.take_snapshots();
+        if let Some(remote) = &mut self.source.remote {
+            remote.handle_timeout(now, self.sampler.mac());
+        }
         if self.sample_due.is_some_and(|due| due <= now) {
             self.sample(now).await;
         }
@@ -150,13 +164,32 @@ impl Daemon {
         }
         self.take_entries();
         self.outlets.handle_timeout(now);
+        self.handle_turn(now);
     }
 
     /// When [`Daemon::handle_timeout`] next has something to do.
     fn poll_timeout(&self) -> Option<Millis> {
         let outputs = [self.reporting.poll_timeout(), self.outlets.poll_timeout()];
-        let own = [self.sessions.poll_timeout(), self.sample_due, self.stop_at];
+        let fetch = self.source.remote.as_ref().and_then(Remote::poll_timeout);
+        let service = self.service.poll_timeout();
+        let own = [self.sessions.poll_timeout(), self.sample_due, self.stop_at, fetch, service];
         outputs.into_iter().chain(own).flatten().min()
+    }
+
+    /// Tells the service manager how things stand.
+    fn handle_turn(&mut self, now: Millis) {
+        let is_settled = self.source.is_settled(now, self.service.is_reloading());
+        let Self { players, sessions, reporting, source, .. } = self;
+        let status = || {
+            let waits = match source.in_force() {
+                InForce::Nothing => "no provisioning yet; ",
+                _ => "",
+            };
+            let (players, sessions) = (players.len(), sessions.owners().count());
+            let reports = reporting.undelivered();
+            format!("{waits}{players} players, {sessions} sessions, {reports} reports to send")
+        };
+        self.service.handle_turn(now, is_settled, status);
     }
 
     /// Whether it is time to end.
@@ -229,10 +262,16 @@ impl Daemon {
         }
     }
 
-    async fn refresh_interfaces(&mut self) {
-        if let Err(error) = self.sampler.refresh().await {
-            self.reporting
-                .note_error(clock::now(), format!("the kernel does not list its interfaces: {error}"));
+    async fn refresh_interfaces(&mut self, now: Millis) {
+        match self.sampler.refresh().await {
+            Ok(leads_elsewhere) => {
+                if let (true, Some(remote)) = (leads_elsewhere, &mut self.source.remote) {
+                    remote.handle_network(now);
+                }
+            }
+            Err(error) => {
+                self.reporting.note_error(now, format!("the kernel does not list its interfaces: {error}"));
+            }
         }
     }
 
@@ -249,46 +288,5 @@ impl Daemon {
             let next = due + period;
             if next > now { next } else { now + period }
         });
-    }
-
-    fn network_period(&self) -> Option<Millis> {
-        self.provisioning.statistics.as_ref()?.network.as_ref().map(|network| network.period)
-    }
-
-    fn reload(&mut self, now: Millis) {
-        match self.source.reload() {
-            Ok(new) => {
-                let changes = provision::changes(&self.provisioning, &new);
-                if changes.is_empty() {
-                    log::info!("provisioning is read again: nothing has changed");
-                }
-                for line in changes {
-                    log::info!("provisioning: {line}");
-                }
-                let old_period = self.network_period();
-                self.provisioning = new;
-                if old_period != self.network_period() {
-                    self.sample_due = None;
-                }
-                self.apply_provisioning(now);
-            }
-            Err(error) => {
-                log::error!("{error}");
-                log::warn!("provisioning stays as it was");
-                self.reporting.note_error(now, error);
-            }
-        }
-    }
-
-    fn apply_provisioning(&mut self, now: Millis) {
-        let statistics = self.provisioning.statistics.as_ref();
-        let media_period = statistics.and_then(|statistics| statistics.media).and_then(|media| media.period);
-        self.sessions.set_report_period(now, media_period);
-        self.selection = Selection::new(self.provisioning.reports.interfaces.clone());
-        let period = self.network_period();
-        self.sample_due = period.map(|period| self.sample_due.unwrap_or(now + period));
-        self.reporting.apply_provisioning(now, &self.provisioning);
-        self.take_entries();
-        self.outlets.apply_provisioning(now, &self.provisioning, &mut self.sessions);
     }
 }

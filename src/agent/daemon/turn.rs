@@ -15,7 +15,8 @@ use super::reporting::Reporting;
 use super::{Asker, Daemon, Input};
 use crate::cli::Failure;
 use crate::http::Worker;
-use crate::provision::Source;
+use crate::provision::{self, Origin, Source};
+use crate::service::Service;
 use crate::signals::Signals;
 use crate::{clock, control, players, sampler, sockets};
 
@@ -32,7 +33,7 @@ const FAREWELL: Millis = Millis(2_000);
 /// What is local to the box.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    pub(crate) provisioning: PathBuf,
+    pub(crate) provisioning: Origin,
     pub(crate) player_socket: PathBuf,
     pub(crate) control_socket: PathBuf,
     pub(crate) state_directory: PathBuf,
@@ -43,7 +44,8 @@ pub(crate) struct Setup {
 /// # Errors
 /// Where it cannot start.
 pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
-    let source = Source::new(setup.provisioning, &setup.state_directory);
+    let service = Service::from_env();
+    let mut source = Source::new(setup.provisioning, &setup.state_directory);
     let provisioning = source.start()?;
     let (player_listener, _player_file) = sockets::listen_on(&setup.player_socket, SockType::SeqPacket)?;
     let (control_listener, _control_file) = sockets::listen_on(&setup.control_socket, SockType::Stream)?;
@@ -59,8 +61,13 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
         let players = tokio_listener(player_listener).map_err(cannot)?;
         let control = tokio_listener(control_listener).map_err(cannot)?;
 
+        if let Some(remote) = &mut source.remote {
+            remote.set_worker(Worker::start(Asker::Provisioning, outcomes.clone()).map_err(cannot)?);
+        }
+        tokio::task::spawn_local(provision::watch(source.file().to_owned(), inputs.clone()));
         let outlets = Outlets::new(setup.state_directory, outcomes);
-        let daemon = Daemon::new(clock::now(), source, provisioning, Reporting::new(worker), outlets).await;
+        let reporting = Reporting::new(worker);
+        let daemon = Daemon::new(clock::now(), source, provisioning, reporting, outlets, service).await;
         tokio::task::spawn_local(players::accept(players, inputs.clone()));
         tokio::task::spawn_local(control::serve(control, inputs.clone()));
         tokio::task::spawn_local(sampler::watch(inputs.clone()));

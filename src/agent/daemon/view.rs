@@ -24,7 +24,7 @@ impl Daemon {
             pid: std::process::id(),
             uptime_ms: now.since(self.started).0,
             clock_set: clock::wall_anchor().is_some(),
-            provisioning: self.provisioning_status(),
+            provisioning: self.provisioning_status(now),
             players: self.player_statuses(now),
             sessions: self.session_statuses(now),
             interfaces,
@@ -38,18 +38,21 @@ impl Daemon {
         }
     }
 
-    fn provisioning_status(&self) -> ProvisioningStatus {
-        let file = self.source.file().display().to_string();
-        let Some(statistics) = &self.provisioning.statistics else {
-            return ProvisioningStatus { file, ..ProvisioningStatus::default() };
+    fn provisioning_status(&self, now: Millis) -> ProvisioningStatus {
+        let origin = ProvisioningStatus {
+            file: self.source.file().display().to_string(),
+            in_force: self.source.in_force(),
+            server: self.source.remote.as_ref().map(|remote| remote.status(now)),
+            ..ProvisioningStatus::default()
         };
+        let Some(statistics) = &self.provisioning.statistics else { return origin };
         ProvisioningStatus {
-            file,
             statistics_url: statistics.url.to_string(),
             accum_period_ms: statistics.accum_period.0,
             network_period_ms: statistics.network.map_or(0, |network| network.period.0),
             media: statistics.media.is_some(),
             media_period_ms: statistics.media.and_then(|media| media.period).map_or(0, |period| period.0),
+            ..origin
         }
     }
 

@@ -125,6 +125,12 @@ impl Interfaces {
             .map(|(_, mac)| mac)
     }
 
+    /// Whether an address or the default route is another one than in `before`: what was out of reach then may
+    /// not be now.
+    pub(crate) fn leads_elsewhere_than(&self, before: &Self) -> bool {
+        self.addresses != before.addresses || self.route != before.route
+    }
+
     /// What has changed since `before`, one line each, for the log.
     pub(crate) fn changes_since(&self, before: &Self) -> Vec<String> {
         let mut lines = Vec::new();

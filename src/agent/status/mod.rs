@@ -12,8 +12,8 @@ use std::time::Duration;
 use lexopt::Arg;
 
 pub(crate) use self::report::{
-    DatagramStatus, DeliveryStatus, DropStatus, ErrorStatus, HeartbeatStatus, InterfaceStatus, LineStatus,
-    PlayerStatus, ProvisioningStatus, QueueStatus, SessionStatus, Status,
+    DatagramStatus, DeliveryStatus, DropStatus, ErrorStatus, HeartbeatStatus, InForce, InterfaceStatus,
+    LineStatus, PlayerStatus, ProvisioningStatus, QueueStatus, ServerStatus, SessionStatus, Status,
 };
 
 use crate::cli::{self, Failure};

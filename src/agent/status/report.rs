@@ -42,6 +42,10 @@ pub(crate) struct Status {
 #[serde(default)]
 pub(crate) struct ProvisioningStatus {
     pub(crate) file: String,
+    pub(crate) in_force: InForce,
+    /// Absent where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server: Option<ServerStatus>,
     /// Empty while reporting is off.
     pub(crate) statistics_url: String,
     pub(crate) accum_period_ms: u64,
@@ -50,6 +54,37 @@ pub(crate) struct ProvisioningStatus {
     pub(crate) media: bool,
     /// 0 without reports in mid-play.
     pub(crate) media_period_ms: u64,
+}
+
+/// Where that which is in force came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum InForce {
+    /// Nothing was ever had.
+    #[default]
+    Nothing,
+    File,
+    /// The last good copy of the file.
+    FileCopy,
+    /// Fetched since the daemon started.
+    Server,
+    /// Fetched before it started.
+    ServerCopy,
+}
+
+/// The provisioning server. Without user-info and query in its URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServerStatus {
+    pub(crate) url: String,
+    /// Since the last good file came; absent if none has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fetched_ago_ms: Option<u64>,
+    /// In a row.
+    pub(crate) failures: u32,
+    /// Until the next attempt; absent while one is under way, or if none is planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_fetch_ms: Option<u64>,
 }
 
 /// One connection.

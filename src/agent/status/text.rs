@@ -5,7 +5,10 @@ use std::fmt::Write;
 use stbeacon_core::player::{Frames, TsView};
 use stbeacon_core::stb::Duplex;
 
-use super::report::{ErrorStatus, HeartbeatStatus, InterfaceStatus, LineStatus, SessionStatus, Status};
+use super::report::{
+    ErrorStatus, HeartbeatStatus, InForce, InterfaceStatus, LineStatus, ProvisioningStatus, ServerStatus,
+    SessionStatus, Status,
+};
 
 /// The whole status, a few lines for each thing.
 pub(super) fn text(status: &Status) -> String {
@@ -21,7 +24,7 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
     if !status.clock_set {
         writeln!(out, "the calendar clock is not set yet: reports wait")?;
     }
-    writeln!(out, "\nprovisioning  {}", provisioning.file)?;
+    write_provisioning(out, provisioning)?;
     if provisioning.statistics_url.is_empty() {
         writeln!(out, "  reporting is off: no statistics url")?;
     } else {
@@ -104,6 +107,29 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
     match &status.last_error {
         Some(error) => writeln!(out, "last error    {} ago: {}", duration(error.ago_ms), error.message),
         None => writeln!(out, "last error    none"),
+    }
+}
+
+fn write_provisioning(out: &mut String, provisioning: &ProvisioningStatus) -> std::fmt::Result {
+    let ProvisioningStatus { file, in_force, server, .. } = provisioning;
+    let url = server.as_ref().map_or("", |server| &server.url);
+    match in_force {
+        InForce::Nothing => writeln!(out, "\nprovisioning  none yet")?,
+        InForce::File => writeln!(out, "\nprovisioning  {file}")?,
+        InForce::FileCopy => writeln!(out, "\nprovisioning  the last good copy of {file}")?,
+        InForce::Server => writeln!(out, "\nprovisioning  {url}")?,
+        InForce::ServerCopy => writeln!(out, "\nprovisioning  the last good copy of {url}")?,
+    }
+    let Some(ServerStatus { url, fetched_ago_ms, failures, next_fetch_ms }) = server else { return Ok(()) };
+    let last =
+        fetched_ago_ms.map_or("not fetched yet".to_owned(), |ms| format!("fetched {} ago", duration(ms)));
+    write!(out, "  server {url}: {last}")?;
+    if *failures > 0 {
+        write!(out, ", {failures} failures since")?;
+    }
+    match next_fetch_ms {
+        Some(ms) => writeln!(out, ", next attempt in {}", duration(*ms)),
+        None => writeln!(out),
     }
 }
 

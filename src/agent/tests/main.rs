@@ -9,5 +9,6 @@ mod common;
 
 mod daemon;
 mod netlink;
+mod provisioning;
 mod tls;
 mod uplink;

@@ -137,3 +137,27 @@ fn the_daemon_follows_interfaces_that_come_change_and_go() {
     assert_eq!(names(&statuses[0]), ["lo", "veth1", "wan0"]);
     assert_eq!(names(&statuses[1]), ["lo"]);
 }
+
+/// A box that booted without its network asks for its provisioning as soon as it has an address, whatever delay
+/// the failures before that have led to.
+#[test]
+fn an_address_that_comes_is_a_reason_to_fetch_at_once() {
+    let script = r#"
+        ip link set lo up
+        ip link add veth0 type veth peer name veth1
+        ip link set veth0 up; ip link set veth1 up
+        dir=$(mktemp -d); trap 'kill $pid; rm -rf "$dir"' EXIT
+        $1 run --provisioning "$dir/none.xml" --provisioning-url 10.1.2.3:9 --socket "$dir/p" --control "$dir/c" \
+            --state-dir "$dir" --log debug 2> "$dir/log" &
+        pid=$!
+        # Until the delay is so long that nobody takes what follows for its end.
+        while ! grep -q 'next attempt in [1-5][0-9]\.' "$dir/log"; do sleep 0.1; done
+        grep -c 'provisioning is fetched' "$dir/log"
+        ip addr add 10.1.2.3/24 dev veth0
+        sleep 3
+        grep -c 'provisioning is fetched' "$dir/log"
+    "#;
+    let Some(output) = in_namespace(script) else { return };
+    let attempts: Vec<u32> = stdout(&output).lines().map(|count| count.parse().unwrap()).collect();
+    assert_eq!(attempts[1], attempts[0] + 1, "{}", stderr(&output));
+}

@@ -16,7 +16,7 @@ pub struct HttpUrl {
     /// Where the host begins, behind any user-info.
     host: usize,
     /// Where the authority ends.
-    path: usize,
+    pub(super) path: usize,
 }
 
 /// Why a text is no such URL.

@@ -32,6 +32,8 @@ mod explain;
 mod glob;
 mod http_url;
 mod read;
+mod refresh;
+mod server;
 
 use std::path::PathBuf;
 
@@ -41,6 +43,8 @@ use thiserror::Error;
 pub use self::explain::Explain;
 pub use self::glob::Glob;
 pub use self::http_url::{HttpUrl, HttpUrlError};
+pub use self::refresh::Refresh;
+pub use self::server::server_url;
 
 use self::explain::Setting;
 use self::read::Reader;
@@ -58,8 +62,8 @@ pub struct Parsed {
     settings: Vec<Setting>,
 }
 
-/// What an operator wants of the box.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an operator wants of the box; by default nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provisioning {
     /// How long until the file is fetched again; `None` means never.
     pub reload: Option<Millis>,
@@ -300,6 +304,12 @@ impl Parsed {
     #[must_use]
     pub fn explain(&self) -> Explain<'_> {
         Explain::new(&self.settings, &self.notes)
+    }
+
+    /// The same without [`Parsed::notes`], for who shows those another way.
+    #[must_use]
+    pub fn explain_settings(&self) -> Explain<'_> {
+        Explain::new(&self.settings, &[])
     }
 }
 

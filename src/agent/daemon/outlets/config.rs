@@ -40,7 +40,7 @@ impl ConfigKeeper {
             source: config.clone(),
             host: host.clone(),
             path: path.clone(),
-            copy: state_directory.join(format!("beacon-{:016x}.xml", fingerprint(&name))),
+            copy: state_directory.join(format!("beacon-{:016x}.xml", files::fingerprint(&name))),
             due: None,
             failures: 0,
         }
@@ -142,10 +142,4 @@ impl ConfigKeeper {
         log::warn!("the last good beacon configuration is used: {}", self.copy.display());
         self.ready(parsed, &self.copy.display().to_string())
     }
-}
-
-/// FNV-1a: tells the copies of a few configurations apart, in file names that stay the same.
-fn fingerprint(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

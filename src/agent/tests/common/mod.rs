@@ -27,9 +27,12 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) fn stbeacon(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stbeacon"));
     command.args(args).stdin(Stdio::null());
-    for name in
-        ["STBEACON_SOCKET", "STBEACON_CONTROL", "STBEACON_LOG", "STBEACON_PROVISIONING", "STATE_DIRECTORY"]
-    {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"STBEACON_") {
+            command.env_remove(name);
+        }
+    }
+    for name in ["STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
         command.env_remove(name);
     }
     command
@@ -102,10 +105,15 @@ impl TestBox {
     }
 
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// With these further words.
+    pub(crate) fn start_with(&mut self, args: &[&str]) {
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let listens = |log: &str| log.matches("listens on").count();
         let before = listens(&self.log());
-        self.child = Some(self.run_command().stderr(log).spawn().unwrap());
+        self.child = Some(self.run_command().args(args).stderr(log).spawn().unwrap());
         until("the daemon to listen", || (listens(&self.log()) > before).then_some(()));
     }
 
@@ -114,9 +122,13 @@ impl TestBox {
     }
 
     pub(crate) fn wait_for_log(&self, part: &str) {
+        self.wait_until(part, |test_box| test_box.log().contains(part));
+    }
+
+    pub(crate) fn wait_until(&self, what: &str, mut ready: impl FnMut(&Self) -> bool) {
         let start = Instant::now();
-        while !self.log().contains(part) {
-            assert!(start.elapsed() < LIMIT, "no {part:?} in the log:\n{}", self.log());
+        while !ready(self) {
+            assert!(start.elapsed() < LIMIT, "no {what:?} in the log:\n{}", self.log());
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -270,8 +282,16 @@ impl Server {
     }
 
     /// Answers each request as the function says.
-    pub(crate) fn answering(mut answer: impl FnMut(&Got) -> Answer + Send + 'static) -> Self {
-        let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
+    pub(crate) fn answering(answer: impl FnMut(&Got) -> Answer + Send + 'static) -> Self {
+        Self::answering_at("127.0.0.1:0", answer)
+    }
+
+    /// The same at an address of the test's choice.
+    pub(crate) fn answering_at(
+        address: &str,
+        mut answer: impl FnMut(&Got) -> Answer + Send + 'static,
+    ) -> Self {
+        let server = tiny_http::Server::http(address).unwrap();
         let address = server.server_addr().to_ip().unwrap().to_string();
         let (sender, got) = channel();
         thread::spawn(move || {
