@@ -4,8 +4,11 @@ use std::time::UNIX_EPOCH;
 
 use crate::time::Millis;
 
-/// Full-jitter exponential backoff: the delay after the n-th failure in a row is uniform between
-/// [`Backoff::floor`] and `base` × 2ⁿ, capped.
+/// Full-jitter exponential backoff: the delay after the n-th failure in a row is uniform up to `base` × 2ⁿ⁻¹, capped.
+///
+/// It begins at [`Backoff::floor`], or at a tenth of that upper end. Of a fleet whose delays began at nothing, twice
+/// as many as on average would come in the first moments after an outage: a box whose delay is about to end has just
+/// as often begun a new, short one. With a tenth it is 1.8 times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// Never shorter: a name server's own time-out must be over before it is asked again.
@@ -22,7 +25,8 @@ impl Backoff {
     pub fn delay(&self, failures: u32, random: u64) -> Millis {
         let doublings = failures.saturating_sub(1).min(32);
         let top = self.base.0.saturating_mul(1 << doublings).min(self.cap.0).max(self.floor.0);
-        Millis(self.floor.0 + scale(top - self.floor.0, random))
+        let bottom = self.floor.0.max(top / 10);
+        Millis(bottom + scale(top - bottom, random))
     }
 }
 
@@ -80,7 +84,8 @@ mod tests {
     #[case(1, 0, 1_000)]
     #[case(1, u64::MAX, 9_999)]
     #[case(2, u64::MAX, 19_999)]
-    #[case(3, u64::MAX / 2, 20_499)]
+    #[case(3, u64::MAX / 2, 21_999)]
+    #[case(7, 0, 60_000)]
     #[case(7, u64::MAX, 599_999)]
     #[case(u32::MAX, u64::MAX, 599_999)]
     fn delays(#[case] failures: u32, #[case] random: u64, #[case] delay: u64) {

@@ -65,7 +65,11 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     system::ensure(Needs::Demo)?;
     ui::title("Building");
     run::visibly(&mut run::cargo(&["build", "--locked", "-p", "stbeacon", "-p", "gst-plugin-stbeacon"]))?;
-    if lines { lines::demo(way)? } else { demo(way)? }
+    if lines {
+        lines::demo(way)?
+    } else {
+        demo(way)?
+    }
     Ok(())
 }
 
