@@ -171,6 +171,17 @@ impl Daemon {
         Self::begin(home)
     }
 
+    /// The same, and gives all that it has logged up to its death.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn kill_and_listen(self) -> Result<(Self, String), Error> {
+        let Self { process, home } = self;
+        process.signal(Signal::SIGKILL)?;
+        let said = process.wait(LIMIT)?.stderr;
+        Ok((Self::begin(home)?, said))
+    }
+
     /// Asks it to stop and starts it again in the same place.
     ///
     /// # Errors

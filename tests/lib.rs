@@ -14,6 +14,7 @@
 //! | [`LineReceiver`] | an analytics endpoint that takes lines |
 //! | [`Remote`] | a player of an application's own, controlled from here |
 //! | [`show`] | a play-back with all that can happen in one, and what lines must say of it |
+//! | [`torture`] | kills at random instants, while the server is at its worst |
 //! | [`Netns`] | a network namespace with traffic in it |
 //!
 //! Everything gives [`Error`], never a panic: the demo is built on it too. Nothing sleeps for a time that
@@ -36,6 +37,7 @@ mod remote;
 pub mod report;
 pub mod show;
 mod stb;
+pub mod torture;
 pub mod ts;
 pub mod wait;
 

@@ -430,7 +430,8 @@ fn seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).as_secs_f64()
 }
 
-fn boottime() -> Result<u64, Error> {
+/// The clock that players use, in ms.
+pub(crate) fn boottime() -> Result<u64, Error> {
     let clock = nix::time::ClockId::CLOCK_BOOTTIME;
     let now = nix::time::clock_gettime(clock).map_err(|e| Error::io("no clock", e))?;
     u64::try_from(Duration::from(now).as_millis()).map_err(|e| Error::io("the clock", e))
