@@ -10,12 +10,15 @@ use stbeacon_core::player;
 use crate::cli::{self, Failure};
 use crate::daemon::{self, Setup};
 use crate::provision::{Origin, ServerOrigin};
+use crate::sockets::Access;
 use crate::{control, logging};
 
 const DEFAULT_PROVISIONING: &str = "/etc/stbeacon/provision.xml";
 const DEFAULT_STATE: &str = "/var/lib/stbeacon";
 
 const PROVISIONING_ENV: &str = "STBEACON_PROVISIONING";
+const SOCKET_GROUP_ENV: &str = "STBEACON_SOCKET_GROUP";
+const SOCKET_MODE_ENV: &str = "STBEACON_SOCKET_MODE";
 const SERVER_ENV: &str = "STBEACON_PROVISIONING_URL";
 const SERVER_CA_ENV: &str = "STBEACON_PROVISIONING_CA";
 const LOG_ENV: &str = "STBEACON_LOG";
@@ -38,6 +41,9 @@ Options:
                            certificate authorities to trust for that, PEM [default: the system's;
                            env: STBEACON_PROVISIONING_CA]
       --socket PATH        where players connect [default: /run/stbeacon/player.sock; env: STBEACON_SOCKET]
+      --socket-group GROUP may connect there; this user has to be in it [default: the daemon's own group;
+                           env: STBEACON_SOCKET_GROUP]
+      --socket-mode MODE   permissions of it [default: 0660; env: STBEACON_SOCKET_MODE]
       --control PATH       where `stbeacon status` asks [default: /run/stbeacon/control.sock;
                            env: STBEACON_CONTROL]
       --state-dir DIR      for the last good copies of the provisioning [default: /var/lib/stbeacon;
@@ -51,8 +57,9 @@ Signals:
   SIGTERM, SIGINT  close all sessions, send what has gathered (2 s at most), and end; twice: at once
 
 Limits:
-  64 players at once; 500 datagrams a second from each on average, more wait; more than 30 malformed datagrams
-  within a minute end a connection
+  64 players at once, 48 of one user, 8 of one process; 500 datagrams a second from each process on average and 5
+  sessions opened a second, more wait; 64 sessions of a connection at once; more than 30 malformed datagrams within a
+  minute end a connection
 
 Examples:
   stbeacon run
@@ -62,13 +69,15 @@ Examples:
 ";
 
 pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
-    let mut server = std::env::var(SERVER_ENV).ok().filter(|url| !url.is_empty());
-    let mut ca = std::env::var_os(SERVER_CA_ENV).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let mut server = variable(SERVER_ENV);
+    let mut ca = variable(SERVER_CA_ENV).map(PathBuf::from);
+    let (mut mode, mut group) = (variable(SOCKET_MODE_ENV), variable(SOCKET_GROUP_ENV));
     let mut setup = Setup {
         provisioning: Origin {
             file: cli::path_from_env(PROVISIONING_ENV, DEFAULT_PROVISIONING),
             server: None,
         },
+        players: Access::OWNER_AND_GROUP,
         player_socket: cli::path_from_env(player::SOCKET_ENV, player::DEFAULT_SOCKET),
         control_socket: cli::path_from_env(control::SOCKET_ENV, control::DEFAULT_SOCKET),
         state_directory: state_directory(),
@@ -80,6 +89,8 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
             Arg::Long("provisioning-url") => server = Some(args.value()?.string()?),
             Arg::Long("provisioning-ca") => ca = Some(args.value()?.into()),
             Arg::Long("socket") => setup.player_socket = args.value()?.into(),
+            Arg::Long("socket-group") => group = Some(args.value()?.string()?),
+            Arg::Long("socket-mode") => mode = Some(args.value()?.string()?),
             Arg::Long("control") => setup.control_socket = args.value()?.into(),
             Arg::Long("state-dir") => setup.state_directory = args.value()?.into(),
             Arg::Long("log") => level = Some(cli::log_level(&args.value()?.string()?)?),
@@ -93,6 +104,7 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let server = server.map(|url| ServerOrigin::new(&url, ca)).transpose();
     setup.provisioning.server =
         server.map_err(|error| Failure::usage(format!("--provisioning-url: {error}")))?;
+    setup.players = Access::new(mode.as_deref(), group.as_deref())?;
     let level = match (level, std::env::var(LOG_ENV)) {
         (Some(level), _) => level,
         (None, Ok(text)) if !text.is_empty() => cli::log_level(&text)?,
@@ -101,6 +113,11 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
     logging::init(level);
     daemon::run(setup)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the environment says; empty is nothing.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn state_directory() -> PathBuf {

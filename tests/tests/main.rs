@@ -21,5 +21,6 @@ mod identity;
 mod lines;
 mod netlink;
 mod outages;
+mod service;
 mod streams;
 mod threads;

@@ -233,9 +233,9 @@ impl Daemon {
     fn handle_message(&mut self, now: Millis, peer: Peer, message: Message) {
         self.datagrams.taken = self.datagrams.taken.saturating_add(1);
         let Some(player) = self.players.get_mut(&peer) else { return };
-        let pid = player.connection.pid;
+        let Connection { pid, uid, .. } = player.connection;
         if let Event::Hello(hello) = &message.event {
-            log::info!("player {:?} is here, pid {pid}", hello.player);
+            log::info!("player {:?} is here, pid {pid}, user {uid}", hello.player);
             player.name.clone_from(&hello.player);
         }
         if let Event::Session(id, SessionEvent::Open(open)) = &message.event {

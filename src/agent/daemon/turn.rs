@@ -18,7 +18,8 @@ use crate::http::Worker;
 use crate::provision::{self, Origin, Source};
 use crate::service::Service;
 use crate::signals::Signals;
-use crate::{clock, control, players, sampler, sockets};
+use crate::sockets::{Access, listen_on};
+use crate::{clock, control, players, sampler};
 
 /// How many inputs may wait for the loop; more stay where they came from.
 const INPUTS: usize = 64;
@@ -35,6 +36,8 @@ const FAREWELL: Millis = Millis(2_000);
 pub(crate) struct Setup {
     pub(crate) provisioning: Origin,
     pub(crate) player_socket: PathBuf,
+    /// Who may connect there.
+    pub(crate) players: Access,
     pub(crate) control_socket: PathBuf,
     pub(crate) state_directory: PathBuf,
 }
@@ -47,8 +50,10 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
     let service = Service::from_env();
     let mut source = Source::new(setup.provisioning, &setup.state_directory);
     let provisioning = source.start()?;
-    let (player_listener, _player_file) = sockets::listen_on(&setup.player_socket, SockType::SeqPacket)?;
-    let (control_listener, _control_file) = sockets::listen_on(&setup.control_socket, SockType::Stream)?;
+    let (player_listener, _player_file) =
+        listen_on(&setup.player_socket, SockType::SeqPacket, &setup.players)?;
+    let (control_listener, _control_file) =
+        listen_on(&setup.control_socket, SockType::Stream, &Access::OWNER_AND_GROUP)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::environment(format!("cannot start: {error}")))?;

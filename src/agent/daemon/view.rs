@@ -63,6 +63,7 @@ impl Daemon {
         }
         let players = self.players.iter().map(|(peer, player)| PlayerStatus {
             pid: player.connection.pid,
+            uid: player.connection.uid,
             name: player.name.clone(),
             connected_ms: now.since(player.since).0,
             sessions: sessions.get(peer).copied().unwrap_or(0),

@@ -12,16 +12,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, recv, send};
-use stbeacon_core::player::{MAX_DATAGRAM, Message, Reply};
+use stbeacon_core::player::{Event, MAX_DATAGRAM, Message, Reply, SessionEvent};
 use stbeacon_core::session::Peer;
 use stbeacon_core::time::Millis;
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::Sender;
 
-pub(crate) use self::manners::{Complaints, MAX_PLAYERS};
+pub(crate) use self::manners::Complaints;
 
-use self::manners::{Conduct, MAX_MALFORMED, Throttle};
+use self::manners::{Conduct, Guests, MAX_MALFORMED};
 use crate::clock;
 use crate::daemon::Input;
 
@@ -44,7 +44,19 @@ pub(crate) struct Connection {
     stream: Rc<UnixStream>,
     /// The process at its other end, as the kernel says (SO_PEERCRED); 0 if it is in another pid namespace.
     pub(crate) pid: i32,
+    /// Its user, as the kernel says; 65534 if that is none in this user namespace.
+    pub(crate) uid: u32,
 }
+
+/// What all connections have in common.
+#[derive(Debug, Default)]
+struct House {
+    guests: RefCell<Guests>,
+    complaints: RefCell<Complaints>,
+}
+
+/// Who is turned away may come again at once, without end; so often a second that costs something at most.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What one read of a socket gave.
 enum Datagram {
@@ -55,8 +67,7 @@ enum Datagram {
 
 /// Takes connections for as long as the daemon runs.
 pub(crate) async fn accept(listener: UnixListener, inputs: Sender<Input>) {
-    let complaints = Rc::new(RefCell::new(Complaints::default()));
-    let connected = Rc::new(());
+    let house = Rc::new(House::default());
     let mut number = 0;
     loop {
         let stream = match listener.accept().await {
@@ -67,21 +78,32 @@ pub(crate) async fn accept(listener: UnixListener, inputs: Sender<Input>) {
                 continue;
             }
         };
-        let pid = stream.peer_cred().ok().and_then(|credentials| credentials.pid()).unwrap_or(0);
-        if Rc::strong_count(&connected) > MAX_PLAYERS {
-            if complaints.borrow_mut().due(clock::now(), pid) {
-                log::warn!("player {pid} is turned away: {MAX_PLAYERS} are connected already");
+        let credentials = match stream.peer_cred() {
+            Ok(credentials) => credentials,
+            Err(error) => {
+                // Who cannot be told from others cannot be kept from their sessions either.
+                log::warn!("a player is turned away: the kernel does not say who it is: {error}");
+                tokio::time::sleep(PAUSE).await;
+                continue;
             }
+        };
+        let (pid, uid) = (credentials.pid().unwrap_or(0), credentials.uid());
+        let entered = house.guests.borrow_mut().enter(clock::now(), pid, uid);
+        if let Err(full) = entered {
+            if house.complaints.borrow_mut().due(clock::now(), pid) {
+                log::warn!("player {pid} of user {uid} is turned away: {full}");
+            }
+            drop(stream);
+            tokio::time::sleep(PAUSE).await;
             continue;
         }
         number += 1;
-        let connection = Connection { stream: Rc::new(stream), pid };
-        let (peer, inputs, complaints, guest) =
-            (Peer(number), inputs.clone(), complaints.clone(), connected.clone());
+        let connection = Connection { stream: Rc::new(stream), pid, uid };
+        let (peer, inputs, house) = (Peer(number), inputs.clone(), Rc::clone(&house));
         tokio::task::spawn_local(async move {
             // The loop is gone only when the program ends.
-            let _ = serve(peer, connection, &inputs, &complaints).await;
-            drop(guest);
+            let _ = serve(peer, connection, &inputs, &house).await;
+            house.guests.borrow_mut().leave(pid, uid);
         });
     }
 }
@@ -91,15 +113,14 @@ async fn serve(
     peer: Peer,
     connection: Connection,
     inputs: &Sender<Input>,
-    complaints: &RefCell<Complaints>,
+    house: &House,
 ) -> Result<(), tokio::sync::mpsc::error::SendError<Input>> {
     inputs.send(Input::Player(peer, FromPlayer::Connected(connection.clone()))).await?;
     let mut buffer = vec![0; MAX_DATAGRAM];
-    let mut throttle = Throttle::new(clock::now());
     let mut conduct = Conduct::default();
     let mut complain = |what: &dyn std::fmt::Display| {
         let now = clock::now();
-        if complaints.borrow_mut().due(now, connection.pid) {
+        if house.complaints.borrow_mut().due(now, connection.pid) {
             log::warn!("player {} sent a malformed datagram: {what}", connection.pid);
         }
         let stays = conduct.malformed(now);
@@ -115,9 +136,13 @@ async fn serve(
     loop {
         let mut stays = true;
         let mut is_malformed = false;
+        let mut opens = false;
         match connection.read(&mut buffer).await {
             Ok(Datagram::Whole(length)) => match Message::decode(buffer.get(..length).unwrap_or_default()) {
-                Ok(message) => inputs.send(Input::Player(peer, FromPlayer::Message(message))).await?,
+                Ok(message) => {
+                    opens = matches!(message.event, Event::Session(_, SessionEvent::Open(_)));
+                    inputs.send(Input::Player(peer, FromPlayer::Message(message))).await?;
+                }
                 Err(error) if error.is_ignorable() => log::debug!("player {}: {error}", connection.pid),
                 Err(error) => (is_malformed, stays) = (true, complain(&error)),
             },
@@ -137,7 +162,7 @@ async fn serve(
         if !stays {
             break;
         }
-        let wait = throttle.take(clock::now());
+        let wait = house.guests.borrow_mut().take(clock::now(), connection.pid, opens);
         if wait > Millis(0) {
             tokio::time::sleep(Duration::from_millis(wait.0)).await;
         }

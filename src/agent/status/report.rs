@@ -91,7 +91,10 @@ pub(crate) struct ServerStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct PlayerStatus {
+    /// As the kernel says.
     pub(crate) pid: i32,
+    /// As the kernel says, too.
+    pub(crate) uid: u32,
     /// As it calls itself; empty until it has said so.
     pub(crate) name: String,
     pub(crate) connected_ms: u64,

@@ -6,8 +6,8 @@ use stbeacon_core::player::{Frames, TsView};
 use stbeacon_core::stb::Duplex;
 
 use super::report::{
-    ErrorStatus, HeartbeatStatus, InForce, InterfaceStatus, LineStatus, ProvisioningStatus, ServerStatus,
-    SessionStatus, Status,
+    ErrorStatus, HeartbeatStatus, InForce, InterfaceStatus, LineStatus, PlayerStatus, ProvisioningStatus,
+    ServerStatus, SessionStatus, Status,
 };
 
 /// The whole status, a few lines for each thing.
@@ -50,7 +50,8 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
     for player in players {
         let name = if player.name.is_empty() { "?" } else { &player.name };
         let since = duration(player.connected_ms);
-        writeln!(out, "  {name} (pid {}), connected {since}, {} sessions", player.pid, player.sessions)?;
+        let PlayerStatus { pid, uid, sessions, .. } = player;
+        writeln!(out, "  {name} (pid {pid}, user {uid}), connected {since}, {sessions} sessions")?;
     }
     writeln!(out, "\nsessions      {}", sessions.len())?;
     for session in sessions {

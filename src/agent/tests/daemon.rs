@@ -198,20 +198,6 @@ fn nonsense_is_counted_logged_with_its_process_and_changes_no_session() {
 }
 
 #[test]
-fn sixty_four_players_are_taken_and_no_more() {
-    let test_box = TestBox::started(&media_only("http://127.0.0.1:9/", 3600));
-    let mut players: Vec<_> = (0..64).map(|_| test_box.connect()).collect();
-    test_box.wait_for_status("/players/63/sessions", &json!(0));
-    let turned_away = test_box.connect();
-    assert_eq!(turned_away.receive(), None);
-    players.pop();
-    test_box.wait_for_status("/players/63", &Value::Null);
-    let welcome = test_box.connect();
-    welcome.hello("late");
-    test_box.wait_for_status("/players/63/name", &json!("late"));
-}
-
-#[test]
 fn sighup_takes_a_good_file_and_no_broken_one() {
     let server = Server::start(Vec::new());
     let mut test_box = TestBox::started("<provision/>");

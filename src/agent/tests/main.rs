@@ -10,5 +10,7 @@ mod common;
 mod daemon;
 mod netlink;
 mod provisioning;
+mod service;
 mod tls;
+mod trust;
 mod uplink;

@@ -110,10 +110,16 @@ impl TestBox {
 
     /// With these further words.
     pub(crate) fn start_with(&mut self, args: &[&str]) {
+        let mut command = self.run_command();
+        self.start_command(command.args(args));
+    }
+
+    /// This command, and waits until it listens.
+    pub(crate) fn start_command(&mut self, command: &mut Command) {
         let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let listens = |log: &str| log.matches("listens on").count();
         let before = listens(&self.log());
-        self.child = Some(self.run_command().args(args).stderr(log).spawn().unwrap());
+        self.child = Some(command.stderr(log).spawn().unwrap());
         until("the daemon to listen", || (listens(&self.log()) > before).then_some(()));
     }
 
