@@ -11,6 +11,7 @@ mod run;
 mod system;
 mod test;
 mod tools;
+mod torture;
 mod ui;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ Commands:
   demo    Play a test stream under the tracer, and show the reports that arrive
   test    Everything a change must pass: format, lints, licences, all tests
   bench   What the work costs: time beside a peer's, instructions, allocations
+  torture Kill the daemon at random before a server at its worst: nothing may be lost
   setup   Install what the other commands need, and nothing else
 
 Options:
@@ -77,6 +79,7 @@ fn dispatch() -> Result<(), Failure> {
             Some("demo") => demo::main(args),
             Some("test") => test::main(args),
             Some("bench") => bench::main(args),
+            Some("torture") => torture::main(args),
             Some("setup") => setup(args),
             _ => Err(lexopt::Error::from(format!("no command {command:?}")).into()),
         },
