@@ -44,6 +44,14 @@ impl BoxFacts {
     }
 }
 
+/// Memory of this process that is in RAM (`VmRSS`, proc_pid_status(5)); 0 where that cannot be read.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1024)
+}
+
 fn viewer_id(file: &Path) -> String {
     let known = fs::read_to_string(file).unwrap_or_default();
     let known = known.trim();

@@ -6,8 +6,8 @@ use stbeacon_core::player::SessionId;
 use stbeacon_core::time::Millis;
 
 use super::Daemon;
-use crate::clock;
 use crate::status::{InterfaceStatus, PlayerStatus, ProvisioningStatus, SessionStatus, Status};
+use crate::{box_facts, clock};
 
 impl Daemon {
     /// Everything, now. The interfaces are asked for anew.
@@ -23,6 +23,7 @@ impl Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_ms: now.since(self.started).0,
+            rss_bytes: box_facts::resident_bytes(),
             clock_set: clock::wall_anchor().is_some(),
             provisioning: self.provisioning_status(now),
             players: self.player_statuses(now),

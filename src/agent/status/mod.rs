@@ -1,7 +1,9 @@
 //! `stbeacon status`: what the daemon knows and does, now.
 
+mod prometheus;
 mod report;
 mod text;
+mod watch;
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -26,24 +28,39 @@ Usage: stbeacon status [OPTIONS]
 
 Options:
       --json          one JSON object, for programs
+      --prometheus    one snapshot in Prometheus's text format (0.0.4), for programs too
+      --watch         a live view, drawn anew each second; q ends it
       --control PATH  the daemon's control socket [default: /run/stbeacon/control.sock; env: STBEACON_CONTROL]
   -h, --help          this text
 
 Examples:
   stbeacon status
+  stbeacon status --watch
   stbeacon status --json | python3 -m json.tool
+  stbeacon status --prometheus > /var/lib/node_exporter/stbeacon.prom
 
 ";
 
 /// A daemon that does not answer within this time hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+    Prometheus,
+    Watch,
+}
+
 pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
-    let mut json = false;
+    let mut form = Form::Text;
     let mut path = None;
     while let Some(arg) = args.next()? {
         match arg {
-            Arg::Long("json") => json = true,
+            Arg::Long("json") => form = Form::Json,
+            Arg::Long("prometheus") => form = Form::Prometheus,
+            Arg::Long("watch") => form = Form::Watch,
             Arg::Long("control") => path = Some(PathBuf::from(args.value()?)),
             Arg::Long("help") | Arg::Short('h') => {
                 cli::print_help(HELP);
@@ -53,14 +70,18 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
         }
     }
     let path = path.unwrap_or_else(|| cli::path_from_env(control::SOCKET_ENV, control::DEFAULT_SOCKET));
+    if form == Form::Watch {
+        watch::watch(&path)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let answer = ask(&path).map_err(|error| Failure::environment(unanswered(&path, &error)))?;
-    if json {
+    if form == Form::Json {
         cli::print(&format!("{answer}\n"));
         return Ok(ExitCode::SUCCESS);
     }
     let status: Status = serde_json::from_str(&answer)
         .map_err(|error| Failure::environment(format!("{}: not a status: {error}", path.display())))?;
-    cli::print(&text::text(&status));
+    cli::print(&if form == Form::Prometheus { prometheus::exposition(&status) } else { text::text(&status) });
     Ok(ExitCode::SUCCESS)
 }
 

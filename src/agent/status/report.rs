@@ -16,6 +16,8 @@ pub(crate) struct Status {
     pub(crate) pid: u32,
     /// Since it started.
     pub(crate) uptime_ms: u64,
+    /// Memory of the daemon that is in RAM.
+    pub(crate) rss_bytes: u64,
     /// Whether the calendar clock is set; until then reports wait.
     pub(crate) clock_set: bool,
     pub(crate) provisioning: ProvisioningStatus,

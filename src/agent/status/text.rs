@@ -20,7 +20,8 @@ pub(super) fn text(status: &Status) -> String {
 
 fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
     let Status { version, pid, uptime_ms, provisioning, players, sessions, interfaces, queue, .. } = status;
-    writeln!(out, "stbeacon {version}, pid {pid}, up {}", duration(*uptime_ms))?;
+    let kib = status.rss_bytes / 1024;
+    writeln!(out, "stbeacon {version}, pid {pid}, up {}, {kib} KiB in RAM", duration(*uptime_ms))?;
     if !status.clock_set {
         writeln!(out, "the calendar clock is not set yet: reports wait")?;
     }
