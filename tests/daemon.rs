@@ -40,6 +40,8 @@ pub struct DaemonOptions {
     pub extended: bool,
     /// Further elements of `<stbeacon>`, as XML.
     pub elements: String,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
     /// Run it inside this namespace.
     pub netns: Option<String>,
 }
@@ -66,6 +68,7 @@ impl DaemonOptions {
             interfaces: String::new(),
             extended: false,
             elements: String::new(),
+            env: Vec::new(),
             netns: None,
         }
     }
@@ -209,7 +212,8 @@ impl Daemon {
             .arg(&state)
             .arg("--control")
             .arg(home.control())
-            .args(["--log", "debug"]);
+            .args(["--log", "debug"])
+            .envs(home.options.env.iter().map(|(name, value)| (name, value)));
         let mut process = Process::start(&mut command)?;
         let socket = home.socket();
         let up = wait::until("the daemon to listen", LIMIT, || match process.is_running() {

@@ -12,6 +12,7 @@
 )]
 
 mod clips;
+mod clock;
 mod commands;
 mod continuity;
 mod exactness;
