@@ -7,6 +7,7 @@
 mod bench;
 mod cross;
 mod demo;
+mod fuzz;
 mod run;
 mod system;
 mod test;
@@ -28,6 +29,7 @@ Commands:
   test    Everything a change must pass: format, lints, licences, all tests
   bench   What the work costs: time beside a peer's, instructions, allocations
   torture Kill the daemon at random before a server at its worst: nothing may be lost
+  fuzz    What reads input from outside, against input that nobody would send
   setup   Install what the other commands need, and nothing else
 
 Options:
@@ -80,6 +82,7 @@ fn dispatch() -> Result<(), Failure> {
             Some("test") => test::main(args),
             Some("bench") => bench::main(args),
             Some("torture") => torture::main(args),
+            Some("fuzz") => fuzz::main(args),
             Some("setup") => setup(args),
             _ => Err(lexopt::Error::from(format!("no command {command:?}")).into()),
         },

@@ -43,6 +43,7 @@ const fn need(probe: Probe, package: &'static str, why: &'static str, demo: bool
 
 const NEEDS: &[Need] = &[
     need(Probe::Program("cc"), "build-essential", "to link", true),
+    need(Probe::Program("c++"), "build-essential", "to build the fuzzer", false),
     need(Probe::Program("pkg-config"), "pkg-config", "to find libraries", true),
     need(Probe::PkgConfig("gstreamer-1.0"), "libgstreamer1.0-dev", "to build the tracer", true),
     need(

@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 use stbeacon_tests::Artifacts;
 
 use crate::system::Needs;
-use crate::{Failure, bench, cross, run, system, tools, ui};
+use crate::{Failure, bench, cross, fuzz, run, system, tools, ui};
 
 const HELP: &str = "\
 Everything a change must pass. Installs what is missing first.
@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     Step { name: "unit", what: "unit, property and snapshot tests of each crate", run: unit },
     Step { name: "laws", what: "laws of lines over 10 000 random histories each", run: laws },
     Step { name: "bench", what: "no more instructions and allocations than before", run: bench::check_gates },
+    Step { name: "fuzz", what: "ten seconds of random input for all that reads any", run: fuzz::briefly },
     Step {
         name: "minimum",
         what: "what goes on a box, built for armhf by the minimum rustc",
@@ -102,7 +103,8 @@ fn clippy() -> Result<(), String> {
 fn deny() -> Result<(), String> {
     let program = tools::cargo_deny()?;
     let check = |args: &[&str]| run::visibly(run::command(&program).args(["--log-level", "warn"]).args(args));
-    check(&["--workspace", "check", "--allow", "license-not-encountered", "licenses", "sources"])?;
+    let everything = ["--workspace", "--all-features", "check", "--allow", "license-not-encountered"];
+    check(&[&everything[..], &["licenses", "sources"]].concat())?;
     // A test's dependencies cost a box nothing.
     for on_a_box in ["src/agent/Cargo.toml", "src/tracer/Cargo.toml"] {
         check(&[

@@ -64,7 +64,9 @@ fn split_port(host: &str) -> (&str, &str) {
     let after_bracket = host.rfind(']').map_or(0, |at| at + 1);
     let port = host.get(after_bracket..).and_then(|rest| rest.rfind(':')).map(|at| at + after_bracket);
     let (host, port) = port.map_or((host, ""), |at| host.split_at(at));
-    (host.trim_start_matches('[').trim_end_matches(']'), port.trim_start_matches(':'))
+    let port = port.trim_start_matches(':');
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    (host.trim_start_matches('[').trim_end_matches(']'), if is_port { port } else { "" })
 }
 
 #[cfg(test)]
@@ -81,6 +83,8 @@ mod tests {
     #[case::multicast("udp://@239.1.1.1:1234", ["udp", "239.1.1.1", "1234", "", "", "U"])]
     #[case::ipv6("rtp://[ff02::1]:5004", ["rtp", "ff02::1", "5004", "", "", "U"])]
     #[case::file("file:///media/f.ts", ["file", "", "", "media", "f.ts", "P"])]
+    #[case::no_port("udp://239.1.1.1:88888/", ["udp", "239.1.1.1", "", "", "", "U"])]
+    #[case::a_word_for_a_port("http://a.example:http/", ["http", "a.example", "", "", "", "P"])]
     #[case::none("", ["", "", "", "", "", ""])]
     #[case::no_address("channel/5", ["", "", "", "", "5", ""])]
     fn takes_addresses_apart(#[case] url: &str, #[case] expected: [&str; 6]) {

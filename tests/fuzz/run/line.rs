@@ -1,0 +1,7 @@
+//! libFuzzer around [`stbeacon_fuzz::line`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    init: stbeacon_fuzz::seeds::write_if_asked(),
+    |data: &[u8]| stbeacon_fuzz::line::check(data)
+);
