@@ -19,6 +19,11 @@ const DIMENSION: &str = "_cd_";
 /// A day, in seconds.
 const DAY: u64 = 86_400;
 
+/// Whether it is what the encoder writes itself into each part of a line; listed in a group, it writes nothing.
+const fn is_number(source: Source) -> bool {
+    matches!(source, Source::Metric(Metric::PartNumber | Metric::TotalParts))
+}
+
 /// Reads one document.
 pub(super) struct Reader<'d> {
     document: &'d Document<'d>,
@@ -26,13 +31,22 @@ pub(super) struct Reader<'d> {
     use_key: bool,
     dimensions: Vec<Dimension>,
     classes: Option<RateClasses>,
+    /// What the numbers of a part and of all parts are called.
+    numbers: [Box<str>; 2],
 }
 
 // === impl Reader ===
 
 impl<'d> Reader<'d> {
-    pub(super) const fn new(document: &'d Document<'d>) -> Self {
-        Self { document, notes: Vec::new(), use_key: true, dimensions: Vec::new(), classes: None }
+    pub(super) fn new(document: &'d Document<'d>) -> Self {
+        Self {
+            document,
+            notes: Vec::new(),
+            use_key: true,
+            dimensions: Vec::new(),
+            classes: None,
+            numbers: [Metric::PartNumber.key().into(), Metric::TotalParts.key().into()],
+        }
     }
 
     pub(super) fn config(mut self) -> Result<Parsed, ParseError> {
@@ -49,11 +63,13 @@ impl<'d> Reader<'d> {
 
         self.use_key = statistics.is_none_or(|node| self.switch(node, "useKey", true));
         let split = statistics.and_then(|node| child(node, "split"));
+        self.numbers = self.split_labels(split);
+        let [part_number, total_parts] = self.numbers.clone();
         let mut layout = Layout {
             separators: self.separators(log_to),
             max_line: self.max_line(log_to),
-            part_number: self.split_label(split, Metric::PartNumber),
-            total_parts: self.split_label(split, Metric::TotalParts),
+            part_number,
+            total_parts,
             items: Vec::new(),
             plans: [const { None }; Event::ALL.len()],
             dimensions: Vec::new(),
@@ -206,6 +222,9 @@ impl<'d> Reader<'d> {
                     item.label,
                     group.tag_name().name()
                 );
+                self.note(data.range().start, message);
+            } else if self.numbers.contains(&item.label) && !is_number(item.source) {
+                let message = format!("{} is a number of <split>, and no other key; skipped", item.label);
                 self.note(data.range().start, message);
             } else if items.len() == Config::MAX_GROUP {
                 self.note(
@@ -388,7 +407,7 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn split_label(&mut self, split: Option<Node<'d, 'd>>, metric: Metric) -> Box<str> {
+    fn split_label(&self, split: Option<Node<'d, 'd>>, metric: Metric) -> Box<str> {
         let data = split.into_iter().flat_map(|node| node.descendants()).find(|node| {
             node.has_tag_name("data")
                 && attribute(*node, "name").is_some_and(|(_, name)| Metric::from_name(name) == Some(metric))
@@ -398,6 +417,19 @@ impl<'d> Reader<'d> {
         };
         let label = if self.use_key { named("key").unwrap_or(metric.key()) } else { metric.name() };
         label.into()
+    }
+
+    /// What the number of a part and that of all parts are called: two names that no other key of a part has.
+    fn split_labels(&mut self, split: Option<Node<'d, 'd>>) -> [Box<str>; 2] {
+        let metrics = [Metric::PartNumber, Metric::TotalParts];
+        let labels = metrics.map(|metric| self.split_label(split, metric));
+        let [part, total] = &labels;
+        if part != total {
+            return labels;
+        }
+        let message = format!("{part} is the number of a part and that of all parts; za and zb are used");
+        self.note(split.map_or(0, |node| node.range().start), message);
+        metrics.map(|metric| metric.key().into())
     }
 
     // What follows reads single values.

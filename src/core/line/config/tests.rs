@@ -262,6 +262,10 @@ fn nonsense_is_noted(#[case] attributes: &str, #[case] message: &str) {
     "<data name=\"title\"/><data key=\"tt\" name=\"show\"/>",
     "tt is listed twice in <playing>; the first is in force"
 )]
+#[case::number_of_a_part(
+    "<data key=\"za\" name=\"title\"/>",
+    "za is a number of <split>, and no other key; skipped"
+)]
 #[case::bad_key("<data key=\"a=b\" name=\"title\"/>", "key=\"a=b\" can be no key; tt is used")]
 #[case::bad_dimension("<data key=\"_cd_~\" name=\"x\"/>", "key=\"_cd_~\" can be no key; skipped")]
 #[case::size(
@@ -418,4 +422,24 @@ proptest! {
             Err(error) => prop_assert!(error.line >= 1 && error.column >= 1),
         }
     }
+}
+
+#[test]
+fn the_two_numbers_of_a_split_line_have_names_of_their_own() {
+    let split = |part: &str, total: &str| {
+        parsed(&format!(
+            "<AkamaiPlayerAnalyticsConfig><statistics><split><dataMetrics><data key=\"{part}\" name=\"partNumber\"/>\
+             <data key=\"{total}\" name=\"totalParts\"/></dataMetrics></split><playing eventCode=\"P\"><dataMetrics>\
+             <data name=\"title\"/></dataMetrics></playing></statistics></AkamaiPlayerAnalyticsConfig>"
+        ))
+    };
+    let numbers = |parsed: &Parsed| {
+        [parsed.config.layout.part_number.clone(), parsed.config.layout.total_parts.clone()]
+    };
+    let same = split("n", "n");
+    assert_eq!(numbers(&same).map(String::from), ["za", "zb"]);
+    assert_eq!(same.notes[0].message, "n is the number of a part and that of all parts; za and zb are used");
+    let taken = split("n", "tt");
+    assert_eq!(numbers(&taken).map(String::from), ["n", "tt"]);
+    assert_eq!(taken.notes[0].message, "tt is a number of <split>, and no other key; skipped");
 }
