@@ -1,14 +1,18 @@
 //! The examples of the player protocol, built or run as anybody would, against a real daemon.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::Value;
+use stbeacon_core::line::keys::{Event, Metric};
 use stbeacon_tests::report::Frames;
-use stbeacon_tests::{Artifacts, Daemon, DaemonOptions, Error, Media, Process, Stb, wait};
+use stbeacon_tests::{
+    Artifacts, Daemon, DaemonOptions, Error, LineReceiver, Media, Process, ReceivedLine, Stb, wait,
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -151,6 +155,64 @@ fn what_it_tells_is_what_is_reported(
     assert_eq!(run.player.stderr, "");
     let log = stb.daemon.log();
     assert!(!log.contains("makes no sense") && !log.contains("malformed"), "{log}");
+    Ok(())
+}
+
+#[rstest]
+fn what_only_an_application_knows_is_in_the_lines(
+    #[values(Example::C, Example::Python)] example: Example,
+) -> Result<(), Error> {
+    let endpoint = LineReceiver::start()?;
+    // The operator's own values are in a line only where its configuration lists them.
+    let config = stbeacon_core::line::config::builtin_text();
+    let listed = "<common>\n      <dataMetrics>";
+    assert!(config.contains(listed), "{config}");
+    let config = config.replacen(listed, &format!("{listed}<data key=\"_cd_1001\" name=\"rooms\"/>"), 1);
+    let dir = tempfile::tempdir().map_err(|e| Error::io("no temporary directory", e))?;
+    let file = dir.path().join("beacon.xml");
+    fs::write(&file, config).map_err(|e| Error::io("cannot write the configuration", e))?;
+    let elements = format!("<media_analytics config=\"{}\" host=\"{}\"/>", file.display(), endpoint.host());
+    let stb = Stb::start_with(|options| DaemonOptions { elements, ..options })?;
+    let player = example.play(&stb.daemon.socket())?.wait(LIMIT)?.success()?;
+    let lines = wait::until("the line of the visit", LIMIT, || {
+        let lines = endpoint.lines().ok()?;
+        let is_last = |line: &ReceivedLine| line.read().is_ok_and(|line| line.event() == Some(Event::Visit));
+        lines.iter().any(is_last).then_some(lines)
+    })
+    .map_err(|e| player.error(&e.to_string()).with_log("daemon", &stb.daemon.log()))?;
+    let read = lines.iter().map(ReceivedLine::read).collect::<Result<Vec<_>, _>>()?;
+    let course: String = read.iter().filter_map(|line| line.event().map(Event::code)).collect();
+    assert_eq!(course, "ISPCV");
+
+    let told = |metric| -> Vec<&str> {
+        let values = read.iter().filter(|line| line.event() != Some(Event::Visit));
+        values.filter_map(|line| line.value(metric)).collect()
+    };
+    let sum = |metric| told(metric).iter().map(|value| value.parse::<u64>().unwrap()).sum::<u64>();
+    for (metric, count) in [
+        (Metric::RebufferCount, 1),
+        (Metric::PauseCount, 1),
+        (Metric::SeekCount, 1),
+        (Metric::TransitionUpSwitchCount, 1),
+        (Metric::TransitionDownSwitchCount, 0),
+        (Metric::AdCount, 1),
+        (Metric::DroppedFrames, 3),
+    ] {
+        assert_eq!(sum(metric), count, "{metric} of {lines:#?}");
+    }
+    let played = sum(Metric::PlayClockTime);
+    assert!(played.abs_diff(17 * PACE) <= PACE, "{played} is not about {}", 17 * PACE);
+    assert!(told(Metric::Title).contains(&"Evening \"news\" – late"), "{lines:#?}");
+    assert_eq!(told(Metric::SocialSharing), ["fbs:1"]);
+    let dimension = read.iter().flat_map(|line| &line.fields).find(|field| field.key == "_cd_1001");
+    assert_eq!(dimension.map(|field| &*field.value), Some("2 rooms"));
+    let ads = told(Metric::AdSession).join("");
+    assert!(ads.starts_with("spot-9:1:") && ads.contains(":Soap:") && ads.contains(":ads.example:"), "{ads}");
+    let switches = told(Metric::AsmSession).join("");
+    // When, how long, round trip, where in the stream, why (3 is `low_rtt`), from, to, address, kind of host.
+    assert!(switches.contains(":120:18:"), "{switches}");
+    assert!(switches.ends_with(":3:cdn-a.example:cdn-b.example:192.0.2.8:1"), "{switches}");
+    assert_eq!(told(Metric::EndReasonCode), ["Application.Close"]);
     Ok(())
 }
 
