@@ -50,6 +50,16 @@ impl Net {
         exchange(&self.there, to, from, 300)?.map_err(fail)
     }
 
+    /// Many commands of `ip` in one go.
+    fn batch(&self, commands: &str) -> Result<(), Error> {
+        let file = tempfile::NamedTempFile::new().and_then(|file| {
+            std::fs::write(file.path(), commands)?;
+            Ok(file)
+        });
+        let file = file.map_err(|e| Error::io("no batch", e))?;
+        self.here.ip(&format!("-batch {}", file.path().display())).map(drop)
+    }
+
     /// What `stbeacon sample` prints there, checked as a receiver would, and what iproute2 says before and
     /// after it; again until both are the same, so that it was one moment.
     fn compare(&self, interfaces: &str) -> Result<BTreeMap<String, Network>, Error> {
@@ -315,6 +325,144 @@ fn the_daemon_follows_interfaces_that_come_and_go() -> Result<(), Error> {
     wait_for("its new name", &mut |r| newest(r, "cam0").filter(|_| newest(r, "usb0").is_none()))?;
     net.here.ip("link del cam0")?;
     wait_for("its end", &mut |r| newest(r, "eth0").filter(|_| newest(r, "cam0").is_none()))?;
+    daemon.stop()?;
+    Ok(())
+}
+
+/// What is up to a server that switches, or a user who pulls the plug: another address, and counters from zero.
+#[test]
+fn an_address_that_changes_and_counters_that_start_anew() -> Result<(), Error> {
+    let Some(net) = Net::make()? else { return Ok(()) };
+    let receiver = Receiver::on(net.here.listen()?)?;
+    let options = DaemonOptions {
+        media: false,
+        network_period: 1,
+        interfaces: "eth*".to_owned(),
+        ..DaemonOptions::media_only(receiver.url())
+    };
+    let daemon = Daemon::with(net.here.daemon(options))?;
+    let wait_for = |what: &str, condition: &dyn Fn(&Network) -> bool| {
+        receiver
+            .wait_for(what, LIMIT, |r| {
+                let reports = r.network();
+                let last = reports.iter().map(|r| r.timestamp).max()?;
+                reports.into_iter().find(|r| r.timestamp == last && condition(r))
+            })
+            .map_err(|e| e.with_log("daemon", &daemon.log()))
+    };
+    net.traffic("192.0.2.2", "192.0.2.1", 60)?;
+    let busy = wait_for("the traffic", &|r| r.stat.sent_total_packets >= 60)?;
+
+    net.here.ip("addr del 192.0.2.2/24 dev eth0")?;
+    wait_for("no address", &|r| r.ip.is_empty() && r.gateway.is_empty())?;
+    net.here.ip("addr add 192.0.2.77/26 dev eth0")?;
+    net.here.ip("route add default via 192.0.2.65")?;
+    let moved = wait_for("another address", &|r| r.ip == "192.0.2.77")?;
+    assert_eq!((moved.netmask.as_str(), moved.gateway.as_str()), ("255.255.255.192", "192.0.2.65"));
+    assert!(moved.stat.sent_total_packets >= busy.stat.sent_total_packets, "the same counters");
+
+    // The same name, another interface: its counters are told as they are, and nothing is made up.
+    net.here.ip("link del eth0")?;
+    net.here.ip(&format!("link add eth0 type veth peer name peer0 netns {}", net.there.name()))?;
+    net.here.ip("addr add 192.0.2.2/24 dev eth0")?;
+    net.here.ip("link set eth0 up")?;
+    net.there.ip("addr add 192.0.2.1/24 dev peer0")?;
+    net.there.ip("link set peer0 up")?;
+    net.traffic("192.0.2.2", "192.0.2.1", 3)?;
+    let anew = wait_for("counters from zero", &|r| {
+        r.ip == "192.0.2.2" && (3..60).contains(&r.stat.sent_total_packets)
+    })?;
+    assert!(anew.stat.sent_bytes < busy.stat.sent_bytes);
+    let expected = wait::until("the counters to stand still", LIMIT, || {
+        let (before, after) = (net.expected().ok()?, net.expected().ok()?);
+        (before == after).then_some(after)
+    })?;
+    wait_for("the kernel's own figures", &|r| r.stat == expected["eth0"].stat)?;
+    daemon.stop()?;
+    Ok(())
+}
+
+/// Five hundred interfaces come at once while it runs, are sampled every second, and go.
+#[test]
+fn five_hundred_interfaces() -> Result<(), Error> {
+    const PAIRS: usize = 250;
+    let Some(net) = Net::make()? else { return Ok(()) };
+    let receiver = Receiver::on(net.here.listen()?)?;
+    let options = DaemonOptions {
+        media: false,
+        network_period: 1,
+        interfaces: "many*".to_owned(),
+        ..DaemonOptions::media_only(receiver.url())
+    };
+    let daemon = Daemon::with(net.here.daemon(options))?;
+    let mut commands = String::new();
+    for n in 0..PAIRS {
+        commands += &format!("link add many{n}a type veth peer name many{n}b\n");
+        commands += &format!("link set many{n}a up\nlink set many{n}b up\n");
+    }
+    net.batch(&commands)?;
+    let whole = receiver
+        .wait_for("a sample of all", Duration::from_secs(30), |r| {
+            let mut samples: BTreeMap<_, Vec<_>> = BTreeMap::new();
+            r.network()
+                .into_iter()
+                .for_each(|report| samples.entry(report.timestamp).or_default().push(report));
+            samples.into_values().find(|sample| sample.len() == 2 * PAIRS)
+        })
+        .map_err(|e| e.with_log("daemon", &daemon.log()))?;
+    let names: std::collections::BTreeSet<_> = whole.iter().map(|report| report.name.as_str()).collect();
+    assert_eq!(names.len(), 2 * PAIRS, "each once");
+    let start = std::time::Instant::now();
+    let status = daemon.command(&["status", "--json"])?.success()?;
+    let took = start.elapsed();
+    let status: Value = serde_json::from_str(&status.stdout).map_err(|e| Error::io("no status", e))?;
+    assert_eq!(array(&status["interfaces"]).len(), 2 * PAIRS);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let rss = number(&status, "/rss_bytes");
+    assert!(rss < 32 << 20, "{rss} bytes");
+    println!("{} interfaces: status in {took:?}, {} KiB in RAM", 2 * PAIRS, rss / 1024);
+
+    let gone: String = (0..PAIRS).map(|n| format!("link del many{n}a\n")).collect();
+    net.batch(&gone)?;
+    wait::until("their end", LIMIT, || daemon.log().contains("interface many249a is gone").then_some(()))
+        .map_err(|e| e.with_log("daemon", &daemon.log()))?;
+    let status = daemon.command(&["status", "--json"])?.success()?;
+    let status: Value = serde_json::from_str(&status.stdout).map_err(|e| Error::io("no status", e))?;
+    assert_eq!(status["interfaces"], Value::Array(Vec::new()));
+    receiver.check()?;
+    daemon.stop()?;
+    Ok(())
+}
+
+/// More news than its socket holds while the daemon is stopped (ENOBUFS): what it missed it asks for.
+#[test]
+fn news_that_were_lost_are_asked_for() -> Result<(), Error> {
+    use nix::sys::signal::Signal;
+    let Some(net) = Net::make()? else { return Ok(()) };
+    let receiver = Receiver::on(net.here.listen()?)?;
+    let options = DaemonOptions { media: false, ..DaemonOptions::media_only(receiver.url()) };
+    let daemon = Daemon::with(net.here.daemon(options))?;
+    net.here.ip("link add flap0 type veth peer name flap1")?;
+    let logs = |part: &str| {
+        wait::until(part, LIMIT, || daemon.log().contains(part).then_some(()))
+            .map_err(|e| e.with_log("daemon", &daemon.log()))
+    };
+    logs("interface flap0 is there")?;
+    daemon.process().signal(Signal::SIGSTOP)?;
+    net.batch(&"link set flap0 up\nlink set flap0 down\n".repeat(4000))?;
+    net.here.ip("addr add 198.51.100.9/24 dev flap0")?;
+    let dropped = net.here.inside(|| std::fs::read_to_string("/proc/thread-self/net/netlink"));
+    let dropped = dropped?.map_err(|e| Error::io("no /proc/net/netlink", e))?;
+    let pid = daemon.process().pid();
+    // Drops, in the last column but one: the daemon's socket has lost some.
+    let lost: u64 =
+        dropped.lines().filter_map(|line| line.split_whitespace().rev().nth(1)?.parse::<u64>().ok()).sum();
+    assert!(lost > 0, "nothing was lost, so nothing is proven (pid {pid}):\n{dropped}");
+    daemon.process().signal(Signal::SIGCONT)?;
+    logs("interface flap0 has address 198.51.100.9")?;
+    // And it still listens.
+    net.here.ip("link set flap0 up")?;
+    logs("interface flap0 is up")?;
     daemon.stop()?;
     Ok(())
 }

@@ -158,6 +158,32 @@ fn a_daemon_that_comes_late_hears_everything(
     Ok(())
 }
 
+/// What began and ended while no daemon was there is kept by the tracer, and told to the one that comes.
+#[rstest]
+fn a_session_that_closed_while_no_daemon_was_there_is_told(
+    #[values(Way::Tracers, Way::Preload)] way: Way,
+) -> Result<(), Error> {
+    let (first, second) = (Recipe::ts(Video::H264, Audio::Aac, 50).make()?, clip()?);
+    let dir = tempfile::tempdir().map_err(|e| Error::io("no directory", e))?;
+    let path = dir.path().join("player.sock");
+    let sinks = ["--videosink=fakesink sync=true", "--audiosink=fakesink sync=true", "--no-interactive"];
+    let words = sinks.into_iter().map(str::to_owned).chain([first.uri(), second.uri()]);
+    let player = Player::new(way)?.socket(&path).start("gst-play-1.0", words)?;
+    let plays_second = || (player.stdout().matches("Now playing").count() == 2).then_some(());
+    wait::until("the second clip", LIMIT, plays_second).map_err(|e| player.error(&e.to_string()))?;
+    let socket = PlayerSocket::listen_at(&path)?;
+    player.wait(LIMIT)?.success()?;
+    let sessions = socket.finish(LIMIT)?;
+    assert_eq!(sessions.len(), 2, "{}", socket.log());
+    for ((_, session), clip) in sessions.iter().zip([&first, &second]) {
+        assert_eq!((session.opens, session.closes.len()), (1, 1), "{}", socket.log());
+        assert_eq!(session.open.url, clip.uri());
+        assert_eq!(session.counters.video.decoded, clip.video_frames);
+        assert_eq!(session.counters.audio.decoded, clip.audio_frames[0]);
+    }
+    Ok(())
+}
+
 /// A player that is killed says nothing any more; the session ends then, with what was known a tick before.
 #[rstest]
 fn a_player_that_is_killed_is_reported_at_once(
