@@ -183,9 +183,10 @@ impl Story {
             Metric::IsAsmEnabled => push_some(self.delivery.asm.map(u64::from), out),
             Metric::IsFirstTitle => push(u64::from(self.first_title), out),
             Metric::ConnectTime => {
-                push(self.delivery.connect_time.unwrap_or(figures.total.connecting), out);
+                let seen = figures.saw_start.then_some(figures.total.connecting);
+                push_some(self.delivery.connect_time.or(seen), out);
             }
-            Metric::BufferingTime => push(figures.total.buffering, out),
+            Metric::BufferingTime => push_some(figures.saw_start.then_some(figures.total.buffering), out),
             Metric::StreamLength => push_some(figures.duration, out),
             Metric::EncodedFps => {
                 if let Some(fps) = self.gauges.measures.encoded_fps {

@@ -33,6 +33,8 @@ pub(super) struct Figures {
     pub(super) activity: Activity,
     pub(super) head: Head,
     pub(super) joined: bool,
+    /// Whether how the attempt began was seen: not if a daemon before this one was there.
+    pub(super) saw_start: bool,
     /// Up to when everything is known.
     pub(super) settled: Millis,
     /// Total of the session when this attempt, or the line, began; `None` until one is told.
@@ -104,6 +106,7 @@ impl Figures {
             activity: Activity::Init,
             head: Head(0),
             joined: false,
+            saw_start: true,
             settled: init,
             counts: Some(Counted::default()),
             counted: Counted::default(),
@@ -141,6 +144,7 @@ impl Figures {
         self.servers.clear();
         self.shares.clear();
         (self.view_told, self.rebuffer_told) = (false, false);
+        self.saw_start = true;
     }
 
     /// A daemon before this one told of what was until now.
@@ -149,6 +153,7 @@ impl Figures {
         self.restart(at);
         (self.init, self.line) = (init, line);
         self.counts = None;
+        self.saw_start = false;
     }
 
     pub(super) fn clock(&self, at: Millis) -> u64 {

@@ -6,11 +6,11 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 
 use super::harness::*;
-use super::history::{Step, cases, steps};
+use super::history::{DURATION, Step, cases, steps};
 use crate::beacon::Line;
-use crate::line::config::Config;
+use crate::line::config::{Config, LogType};
 use crate::line::decode;
-use crate::line::keys::{Event, Metric};
+use crate::line::keys::{Event, Kind, Metric};
 use crate::line::value::Typed;
 use crate::player::{Counters, Event as Told, Message, SessionEvent, SessionId};
 use crate::session::Snapshot;
@@ -27,6 +27,13 @@ fn make_often() -> Config {
     let text =
         text.replacen("<data key=\"x\"", "<data key=\"ds\" name=\"fullScreenClockTime\"/><data key=\"x\"", 1);
     Config::parse(&text).unwrap().config
+}
+
+/// The same with figures that count from the start.
+fn often_cumulative() -> Config {
+    static CONFIG: OnceLock<Config> = OnceLock::new();
+    let make = || often().tap(|config| config.log_type = LogType::Cumulative);
+    CONFIG.get_or_init(make).clone()
 }
 
 /// Lives through a history; gives the session's own account of it.
@@ -135,6 +142,7 @@ fn check(b: &Box, session: &Snapshot) -> Result<(), TestCaseError> {
             (Metric::BucketFullScreenTimes, Metric::FullScreenClockTime),
             (Metric::TransitionStreamTimeSession, Metric::PlayClockTime),
             (Metric::TransitionStreamTimes, Metric::PlayClockTime),
+            (Metric::BitRateBucketTimes, Metric::PlayClockTime),
             (Metric::RebufferSession, Metric::RebufferTime),
         ] {
             prop_assert_eq!(line.amount(one), line.amount(other), "{}: {}", one, line.text);
@@ -169,6 +177,30 @@ fn check(b: &Box, session: &Snapshot) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A value that adds up, in its parts: by class, rate, bucket or service where it has those, else by place. In
+/// ten-thousandths.
+fn parts(line: &Read, metric: Metric) -> BTreeMap<String, u128> {
+    let Some(text) = line.text(metric) else { return BTreeMap::new() };
+    let by_place =
+        |separator| text.split(separator).enumerate().map(|(n, part)| (n.to_string(), part)).collect();
+    let pairs: Vec<(String, &str)> = match metric.kind() {
+        Kind::Integer => vec![(String::new(), text.as_str())],
+        Kind::SumCount | Kind::WeightedRate => by_place(':'),
+        Kind::ReasonCounts => by_place(','),
+        Kind::Buckets | Kind::RateTimes | Kind::ClassTimes | Kind::Shares => {
+            let pairs = text.split(',').map(|pair| pair.split_once(':').expect("a name and a number"));
+            pairs.map(|(name, number)| (name.to_owned(), number)).collect()
+        }
+        kind => panic!("{metric} adds up and is {kind:?}"),
+    };
+    let ten_thousandths = |number: &str| {
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        format!("{whole}{fraction:0<4}").parse().expect("a number with four decimals at most")
+    };
+    let parts = pairs.into_iter().map(|(name, number)| (name, ten_thousandths(number)));
+    parts.filter(|(_, number)| *number > 0).collect()
+}
+
 /// Time that lines tell of, by key, for figures that need no history beside them.
 fn sums(b: &Box, metrics: &[Metric]) -> BTreeMap<&'static str, u128> {
     let lines = Read::all(b);
@@ -177,7 +209,7 @@ fn sums(b: &Box, metrics: &[Metric]) -> BTreeMap<&'static str, u128> {
 }
 
 proptest! {
-    #![proptest_config(cases(2000))]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn lines_add_up_to_their_session(history in steps(2500)) {
@@ -188,7 +220,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(cases(128))]
 
     /// However often lines are cut, they tell the same. (A playhead that is told apart from where it was thought to
     /// be puts right what is not told yet, so none is told here.)
@@ -210,6 +242,38 @@ proptest! {
             Metric::SocialSharing, Metric::BucketPauseTimes, Metric::AveragedBitRate,
         ];
         prop_assert_eq!(sums(&many, &metrics), sums(&few, &metrics));
+    }
+
+    /// What adds up comes to what cumulative lines say at the end, part by part, whatever else is known of it.
+    #[test]
+    fn every_delta_adds_up_to_what_is_told_of_the_whole(mut history in steps(2500)) {
+        // Which parts the stream has is known from the beginning.
+        let counters = Counters { duration: Some(DURATION), ..Counters::default() };
+        history.insert(0, Step { after: 0, late: 0, event: SessionEvent::Counters(counters) });
+        let mut b = Box::new([often(), often_cumulative()]);
+        live(&mut b, history);
+        let deltas = Read::all(&b);
+        let whole = Read::new(b.lines[1].last().expect("a last line"));
+        // The interval is from line to line either way.
+        let adding = Metric::ALL.iter().copied().filter(|metric| metric.adds_up() && *metric != Metric::LogInterval);
+        for metric in adding {
+            let mut sums = BTreeMap::<String, u128>::new();
+            for (name, number) in deltas.iter().flat_map(|line| parts(line, metric)) {
+                *sums.entry(name).or_default() += number;
+            }
+            let mut told = parts(&whole, metric);
+            if metric == Metric::BucketPlays {
+                // Each line rounds to hundredths.
+                let rounding = 50 * (deltas.len() as u128 + 1);
+                for (name, number) in sums {
+                    let told = told.remove(&name).unwrap_or_default();
+                    prop_assert!(told.abs_diff(number) <= rounding, "{} {}: {}, {}", metric, name, number, told);
+                }
+                prop_assert!(told.values().all(|rest| *rest <= rounding), "{}: {:?}", metric, told);
+            } else {
+                prop_assert_eq!(sums, told, "{}", metric);
+            }
+        }
     }
 
     /// A history with told positions, jumps included, keeps every law.

@@ -610,7 +610,7 @@ fn often() -> Config {
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases(128))]
 
     #[test]
     fn the_engine_and_a_recount_from_scratch_agree(history in steps(0)) {
