@@ -257,7 +257,7 @@ mod tests {
 
         /// Eight bytes at a time or one by one, the same bytes are kept.
         #[test]
-        fn a_look_at_many_bytes_is_a_look_at_each(value in "[,-<0-9a-~+é*]{0,40}", separators in separators()) {
+        fn a_look_at_many_bytes_is_a_look_at_each(value in "[+-<]{0,40}|[0-9;=a-zé*]{0,40}", separators in separators()) {
             let one_by_one = value.bytes().all(|byte| separators.keep(byte));
             prop_assert_eq!(separators.keep_all(value.as_bytes()), one_by_one);
         }
