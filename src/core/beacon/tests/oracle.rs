@@ -48,7 +48,17 @@ struct Gauges {
 struct Pause {
     at: u64,
     head: i64,
-    end: Option<(u64, i64)>,
+    /// Which event it was.
+    told: usize,
+    end: Option<End>,
+}
+
+/// When something ended, where the playhead was then, and which event it was.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    at: u64,
+    head: i64,
+    told: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -57,7 +67,7 @@ struct Sought {
     from: i64,
     to: i64,
     /// When, and where it really came to.
-    end: Option<(u64, i64)>,
+    end: Option<End>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,7 +124,7 @@ impl History {
         let (mut dropped, mut bytes, mut last) = (0, 0, (0, 0));
         let mut now = opened;
         let end = [(closed, SessionEvent::Close(crate::player::CloseReason::Stop))];
-        for (at, event) in events.iter().chain(&end) {
+        for (told, (at, event)) in events.iter().chain(&end).enumerate() {
             let ad = loading.is_some() || playing.is_some();
             let state = match (&wait, asked) {
                 _ if playing.is_some() => "AP",
@@ -180,7 +190,7 @@ impl History {
 
             let end_pause = |h: &mut Self| {
                 let open = h.pauses.iter_mut().find(|pause| pause.end.is_none())?;
-                open.end = Some((now, head));
+                open.end = Some(End { at: now, head, told });
                 Some(now - open.at)
             };
             match event {
@@ -191,7 +201,7 @@ impl History {
                         held = true;
                     } else if !again && h.joined.is_some() {
                         held = false;
-                        h.pauses.push(Pause { at: now, head, end: None });
+                        h.pauses.push(Pause { at: now, head, told, end: None });
                     }
                 }
                 SessionEvent::State(PlayerState::Playing) => {
@@ -224,7 +234,7 @@ impl History {
                     if *phase == SeekPhase::Start {
                         if let Some(open) = open {
                             head = open.to;
-                            open.end = Some((now, head));
+                            open.end = Some(End { at: now, head, told });
                         }
                         if let Some(Wait::Stall(id)) = wait {
                             if let Some(id) = id {
@@ -235,7 +245,7 @@ impl History {
                         h.seeks.push(Sought { at: now, from: head, to, end: None });
                     } else if let Some(open) = open {
                         head = to;
-                        open.end = Some((now, to));
+                        open.end = Some(End { at: now, head, told });
                     }
                     seeking = *phase == SeekPhase::Start;
                 }
@@ -448,29 +458,29 @@ impl History {
         let spent =
             |id: usize| -> u64 { parts.iter().filter(|part| part.pause == Some(id)).map(length).sum() };
         let intervals = self.pauses.iter().enumerate().filter_map(|(id, pause)| {
-            let whole = happened(pause.at) && pause.end.is_some_and(|(end, _)| happened(end));
+            let whole = happened(pause.at) && pause.end.is_some_and(|end| happened(end.at));
             (spent(id) > 0 || whole).then(|| format!("{}:{}", seconds(pause.head), spent(id)))
         });
         put(Metric::PauseIntervals, list(intervals.collect()));
         let ended =
-            self.seeks.iter().filter_map(|seek| Some((seek, seek.end.filter(|(at, _)| happened(*at))?)));
+            self.seeks.iter().filter_map(|seek| Some((seek, seek.end.filter(|end| happened(end.at))?)));
         let mut jumps = Vec::new();
         let mut actions = Vec::new();
-        for (seek, (end, to)) in ended {
-            jumps.push(format!("{}-{}", seconds(seek.from), seconds(to)));
-            let action =
-                format!("S({}:{}-{}:{})", seconds(seek.from), clock(seek.at), seconds(to), clock(end));
-            actions.push((seek.at, end, action));
+        for (seek, end) in ended {
+            jumps.push(format!("{}-{}", seconds(seek.from), seconds(end.head)));
+            let (from, to) = (seconds(seek.from), seconds(end.head));
+            actions.push((seek.at, end.told, format!("S({from}:{}-{to}:{})", clock(seek.at), clock(end.at))));
         }
-        for Pause { at, head, end } in &self.pauses {
+        for Pause { at, head, told, end } in &self.pauses {
             if happened(*at) {
-                actions.push((*at, *at, format!("P({}:{})", seconds(*head), clock(*at))));
+                actions.push((*at, *told, format!("P({}:{})", seconds(*head), clock(*at))));
             }
-            if let Some((end, head)) = end.filter(|(end, _)| happened(*end)) {
-                actions.push((end, end, format!("R({}:{})", seconds(head), clock(end))));
+            if let Some(End { at, head, told }) = end.filter(|end| happened(end.at)) {
+                actions.push((at, told, format!("R({}:{})", seconds(head), clock(at))));
             }
         }
         put(Metric::SeekIntervals, list(jumps));
+        // By where they began; within a millisecond as they were told.
         actions.sort();
         put(Metric::PauseSeekSession, list(actions.into_iter().map(|(.., text)| text).collect()));
 
