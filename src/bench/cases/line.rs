@@ -54,7 +54,7 @@ fn written(max_line: usize) -> Case {
     let values = Values::of(&playing_line());
     let mut json = Vec::new();
     Case {
-        what: format!("a playing line written by a channel, {keys} keys in {} part(s)", parts.len()),
+        what: format!("a playing line of {keys} keys written by a channel, in {} part(s)", parts.len()),
         unit: "line",
         units: 1,
         bytes: as_f64(bytes),

@@ -40,7 +40,7 @@ pub(super) struct Times {
     pub(super) peer: String,
     /// In ns a unit.
     pub(super) theirs: Nanoseconds,
-    /// Theirs to ours, of the medians.
+    /// Theirs to ours: the median of the pairs that ran one after the other.
     pub(super) ratio: f64,
     /// Units in one go.
     pub(super) units: u64,

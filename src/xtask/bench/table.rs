@@ -21,7 +21,7 @@ pub(super) fn times(measured: &Measured) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "  {:18} {:>11} {:>11} {:>8}  a {unit}: {what}",
+            "  {:18} {:>11} {:>11} {:>8}  per {unit}: {what}",
             ui::bold(&format!("{name:18}")),
             ns(ours.median),
             ns(ours.best),
@@ -37,7 +37,7 @@ pub(super) fn times(measured: &Measured) -> String {
             ui::bold(&format!("× {ratio:.2}"))
         );
     }
-    out + "\n  × is the peer's median time divided by ours: above 1 ours is faster. Each pair ran in turns.\n"
+    out + "\n  × is the peer's time divided by ours, the median of pairs that ran one after the other: above 1 ours is faster.\n"
 }
 
 /// Everything that was measured.
