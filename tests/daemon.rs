@@ -210,6 +210,8 @@ impl Daemon {
             .arg(home.socket())
             .arg("--state-dir")
             .arg(&state)
+            .arg("--runtime-dir")
+            .arg(home.dir.path().join("run"))
             .arg("--control")
             .arg(home.control())
             .args(["--log", "debug"])

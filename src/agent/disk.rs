@@ -23,6 +23,9 @@ const FILE_MODE: u32 = 0o600;
 /// The spool's files are shorter; of what is longer it need not see more.
 const MAX_READ: u64 = 2 << 20;
 
+/// Not one of the spool's names.
+const BOOT_FILE: &str = "boot-id";
+
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A directory that only this process uses.
@@ -168,11 +171,18 @@ impl Disk for Directory {
     }
 }
 
-/// Which boot of the box this is.
-pub(crate) fn boot_id() -> BootId {
-    let text = fs::read_to_string(BOOT_ID).unwrap_or_default();
-    // Without /proc each start of the agent is a boot: ages are then those that are known for certain.
-    parse_boot_id(&text).unwrap_or_else(|| BootId(random::uniform()))
+/// Which boot of the box this is: as the kernel says, or, where a sandbox hides that (ProcSubset=pid), by a file in
+/// the runtime directory, which a boot empties.
+pub(crate) fn boot_id(runtime: &mut Directory) -> BootId {
+    let told = fs::read_to_string(BOOT_ID).unwrap_or_default();
+    let kept = || parse_boot_id(&fs::read_to_string(runtime.file(BOOT_FILE)).unwrap_or_default());
+    if let Some(id) = parse_boot_id(&told).or_else(kept) {
+        return id;
+    }
+    let id = BootId(random::uniform());
+    // If it cannot be kept, each start of the agent is a boot: ages are then those that are known for certain.
+    let _ = runtime.append(BOOT_FILE, id.to_string().as_bytes());
+    id
 }
 
 fn parse_boot_id(text: &str) -> Option<BootId> {
@@ -426,6 +436,8 @@ mod tests {
 
     #[test]
     fn this_boot_has_one() {
-        assert_eq!(boot_id(), boot_id());
+        let home = tempfile::tempdir().unwrap();
+        let mut disk = directory(home.path());
+        assert_eq!(boot_id(&mut disk), boot_id(&mut disk));
     }
 }

@@ -8,7 +8,6 @@ mod cli;
 mod clock;
 mod control;
 mod daemon;
-#[cfg_attr(not(test), expect(dead_code, reason = "the daemon's reports come next"))]
 mod disk;
 mod doctor;
 mod files;

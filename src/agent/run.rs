@@ -15,6 +15,7 @@ use crate::{control, logging};
 
 const DEFAULT_PROVISIONING: &str = "/etc/stbeacon/provision.xml";
 const DEFAULT_STATE: &str = "/var/lib/stbeacon";
+const DEFAULT_RUNTIME: &str = "/run/stbeacon";
 
 const PROVISIONING_ENV: &str = "STBEACON_PROVISIONING";
 const SOCKET_GROUP_ENV: &str = "STBEACON_SOCKET_GROUP";
@@ -24,6 +25,8 @@ const SERVER_CA_ENV: &str = "STBEACON_PROVISIONING_CA";
 const LOG_ENV: &str = "STBEACON_LOG";
 /// Set by systemd for StateDirectory=; may name several, with colons between (systemd.exec(5)).
 const STATE_ENV: &str = "STATE_DIRECTORY";
+/// The same for RuntimeDirectory=.
+const RUNTIME_ENV: &str = "RUNTIME_DIRECTORY";
 
 const HELP: &str = "\
 Run the daemon: take what players tell, sample the interfaces, send reports where provisioning says.
@@ -46,8 +49,10 @@ Options:
       --socket-mode MODE   permissions of it [default: 0660; env: STBEACON_SOCKET_MODE]
       --control PATH       where `stbeacon status` asks [default: /run/stbeacon/control.sock;
                            env: STBEACON_CONTROL]
-      --state-dir DIR      for the last good copies of the provisioning [default: /var/lib/stbeacon;
-                           env: STATE_DIRECTORY]
+      --state-dir DIR      for the last good copies of the provisioning, and for reports while no server takes
+                           them [default: /var/lib/stbeacon; env: STATE_DIRECTORY]
+      --runtime-dir DIR    for reports that wait; should be on a tmpfs [default: /run/stbeacon;
+                           env: RUNTIME_DIRECTORY]
       --log LEVEL          error, warn, info or debug [default: info; env: STBEACON_LOG]
   -h, --help               this text
 
@@ -80,7 +85,8 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
         players: Access::OWNER_AND_GROUP,
         player_socket: cli::path_from_env(player::SOCKET_ENV, player::DEFAULT_SOCKET),
         control_socket: cli::path_from_env(control::SOCKET_ENV, control::DEFAULT_SOCKET),
-        state_directory: state_directory(),
+        state_directory: first_of(STATE_ENV, DEFAULT_STATE),
+        runtime_directory: first_of(RUNTIME_ENV, DEFAULT_RUNTIME),
     };
     let mut level = None;
     while let Some(arg) = args.next()? {
@@ -93,6 +99,7 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
             Arg::Long("socket-mode") => mode = Some(args.value()?.string()?),
             Arg::Long("control") => setup.control_socket = args.value()?.into(),
             Arg::Long("state-dir") => setup.state_directory = args.value()?.into(),
+            Arg::Long("runtime-dir") => setup.runtime_directory = args.value()?.into(),
             Arg::Long("log") => level = Some(cli::log_level(&args.value()?.string()?)?),
             Arg::Long("help") | Arg::Short('h') => {
                 cli::print_help(HELP);
@@ -120,8 +127,8 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn state_directory() -> PathBuf {
-    let all = cli::path_from_env(STATE_ENV, DEFAULT_STATE);
+fn first_of(name: &str, default: &str) -> PathBuf {
+    let all = cli::path_from_env(name, default);
     let first = all.to_str().and_then(|all| all.split(':').next()).map(PathBuf::from);
     first.unwrap_or(all)
 }

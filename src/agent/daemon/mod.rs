@@ -7,6 +7,7 @@ mod answers;
 mod outlets;
 mod provisioned;
 mod reporting;
+mod store;
 mod turn;
 mod view;
 
@@ -14,7 +15,7 @@ pub(crate) use self::turn::{Setup, run};
 
 use std::collections::BTreeMap;
 
-use stbeacon_core::player::{Event, Message, Reply, SessionEvent};
+use stbeacon_core::player::{Event, Message, Reply, SessionEvent, SessionId};
 use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::{Peer, Sessions};
 use stbeacon_core::stb::redact;
@@ -151,12 +152,20 @@ impl Daemon {
 
     async fn handle_timeout(&mut self, now: Millis) {
         self.sessions.handle_timeout(now);
-        self.take_snapshots();
+        self.take_snapshots(now);
         if let Some(remote) = &mut self.source.remote {
             remote.handle_timeout(now, self.sampler.mac());
         }
         if self.sample_due.is_some_and(|due| due <= now) {
             self.sample(now).await;
+        }
+        if self.reporting.totals_due() <= now {
+            self.reporting.note_totals(now, self.sessions.live(now), &self.provisioning);
+        }
+        let sessions = &self.sessions;
+        let is_there = |id: &SessionId| sessions.owners().any(|(known, _)| known == id);
+        for id in self.reporting.take_orphans(now, is_there) {
+            self.sessions.note_reported(id);
         }
         self.reporting.handle_timeout(now, &self.sampler);
         if self.outlets.needs_books(now) {
@@ -172,7 +181,8 @@ impl Daemon {
         let outputs = [self.reporting.poll_timeout(), self.outlets.poll_timeout()];
         let fetch = self.source.remote.as_ref().and_then(Remote::poll_timeout);
         let service = self.service.poll_timeout();
-        let own = [self.sessions.poll_timeout(), self.sample_due, self.stop_at, fetch, service];
+        let totals = (!self.sessions.is_empty()).then(|| self.reporting.totals_due());
+        let own = [self.sessions.poll_timeout(), totals, self.sample_due, self.stop_at, fetch, service];
         outputs.into_iter().chain(own).flatten().min()
     }
 
@@ -186,7 +196,7 @@ impl Daemon {
                 _ => "",
             };
             let (players, sessions) = (players.len(), sessions.owners().count());
-            let reports = reporting.undelivered();
+            let reports = reporting.undelivered(now);
             format!("{waits}{players} players, {sessions} sessions, {reports} reports to send")
         };
         self.service.handle_turn(now, is_settled, status);
@@ -201,7 +211,7 @@ impl Daemon {
     fn handle_stop(&mut self, now: Millis) {
         let owners: Vec<_> = self.sessions.owners().map(|(id, peer)| (id.clone(), peer)).collect();
         self.sessions.handle_stop(now);
-        self.take_snapshots();
+        self.take_snapshots(now);
         for (id, peer) in owners {
             if let Some(player) = self.players.get(&peer) {
                 player.connection.tell(now, &Reply::Reported(id));
@@ -222,7 +232,7 @@ impl Daemon {
             FromPlayer::Malformed => self.datagrams.malformed = self.datagrams.malformed.saturating_add(1),
             FromPlayer::Gone => {
                 self.sessions.handle_disconnect(now, peer);
-                self.take_snapshots();
+                self.take_snapshots(now);
                 if let Some(player) = self.players.remove(&peer) {
                     log::debug!("player {} is gone", player.connection.pid);
                 }
@@ -247,12 +257,12 @@ impl Daemon {
                 log::warn!("player {pid} said what makes no sense: {reject}");
             }
         }
-        self.take_snapshots();
+        self.take_snapshots(now);
     }
 
-    fn take_snapshots(&mut self) {
+    fn take_snapshots(&mut self, now: Millis) {
         while let Some(snapshot) = self.sessions.poll_snapshot() {
-            self.reporting.handle_snapshot(&snapshot, &self.provisioning);
+            self.reporting.handle_snapshot(now, &snapshot, &self.provisioning);
         }
     }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use stbeacon_core::player::SessionId;
 use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::Snapshot;
+use stbeacon_core::spool::Drops;
 use stbeacon_core::stb::{Measured, MediaOptions, Network};
 use stbeacon_core::time::Millis;
 use stbeacon_core::uplink::{Accumulator, Delivery, DeliveryPolicy, HoldLimits, RequestId, Verdict};
@@ -14,12 +16,16 @@ use crate::status::{DeliveryStatus, DropStatus, ErrorStatus, QueueStatus};
 use crate::{clock, random};
 
 use super::answers::{Answers, judge};
+use super::store::Store;
 
 /// Gathers, queues, sends.
 #[derive(Debug)]
 pub(super) struct Reporting {
     accumulator: Accumulator,
     delivery: Delivery,
+    store: Store,
+    /// Measured while reporting was off.
+    dropped_off: u64,
     worker: Worker,
     /// `None` while reporting is off.
     target: Option<Arc<Server>>,
@@ -32,10 +38,12 @@ pub(super) struct Reporting {
 // === impl Reporting ===
 
 impl Reporting {
-    pub(super) fn new(worker: Worker) -> Self {
+    pub(super) fn new(worker: Worker, store: Store) -> Self {
         Self {
             accumulator: Accumulator::new(HoldLimits::default()),
-            delivery: Delivery::new(DeliveryPolicy::default()),
+            delivery: Delivery::new(in_memory()),
+            store,
+            dropped_off: 0,
             worker,
             target: None,
             in_flight: None,
@@ -61,12 +69,12 @@ impl Reporting {
             self.delivery.handle_new_target(now);
             self.target = target;
         }
-        self.delivery.set_policy(now, DeliveryPolicy::within(spool));
+        self.store.set_limits(now, (*spool).into());
         let period = statistics.as_ref().map(|statistics| statistics.accum_period);
         self.accumulator.set_period(now, period, random::uniform());
     }
 
-    pub(super) fn handle_snapshot(&mut self, snapshot: &Snapshot, provisioning: &Provisioning) {
+    pub(super) fn handle_snapshot(&mut self, now: Millis, snapshot: &Snapshot, provisioning: &Provisioning) {
         if let Some(reason) = snapshot.closed {
             log::info!(
                 "session {} has ended ({reason:?}): {} pictures decoded, {} dropped, {} failed",
@@ -76,36 +84,70 @@ impl Reporting {
                 snapshot.counts.video.failed
             );
         }
-        let wants_media =
-            provisioning.statistics.as_ref().is_none_or(|statistics| statistics.media.is_some());
-        if wants_media {
-            let options = MediaOptions {
-                extended: provisioning.reports.extended,
-                url_redact: provisioning.reports.url_redact,
-            };
-            self.accumulator.push(Measured::media(snapshot, &options));
+        if wants_media(provisioning) {
+            if self.accumulator.is_on() {
+                self.store.push_session(now, snapshot, &options(provisioning));
+            } else {
+                self.dropped_off = self.dropped_off.saturating_add(1);
+            }
         }
+        if snapshot.closed.is_some() {
+            self.store.handle_closed(now, &snapshot.id);
+        }
+    }
+
+    pub(super) const fn totals_due(&self) -> Millis {
+        self.store.totals_due()
+    }
+
+    /// Writes down the totals of the sessions that run.
+    pub(super) fn note_totals(
+        &mut self,
+        now: Millis,
+        running: impl Iterator<Item = Snapshot>,
+        provisioning: &Provisioning,
+    ) {
+        let is_wanted = self.accumulator.is_on() && wants_media(provisioning);
+        self.store.note_totals(now, running.filter(|_| is_wanted), &options(provisioning));
+    }
+
+    /// The sessions of a former agent that nobody has told of again; they have their reports now.
+    pub(super) fn take_orphans(
+        &mut self,
+        now: Millis,
+        is_there: impl Fn(&SessionId) -> bool,
+    ) -> Vec<SessionId> {
+        self.store.take_orphans(now, is_there)
     }
 
     pub(super) fn handle_sample(&mut self, now: Millis, networks: Vec<Network>) {
         for network in networks {
-            self.accumulator.push(Measured::Network { at: now, network });
+            if self.accumulator.is_on() {
+                self.store.push_network(now, Measured::Network { at: now, network });
+            } else {
+                self.dropped_off = self.dropped_off.saturating_add(1);
+            }
         }
     }
 
     /// Sends what is due.
     pub(super) fn handle_timeout(&mut self, now: Millis, sampler: &Sampler) {
         self.delivery.handle_timeout(now);
+        if let Some(error) = self.store.handle_timeout(now) {
+            self.note_error(now, error);
+        }
         if self.accumulator.poll_timeout().is_some_and(|due| due <= now) {
-            let anchor = clock::wall_anchor();
-            if anchor.is_none() && !self.accumulator.is_empty() && !self.waits_for_clock {
+            let has_anchor = clock::wall_anchor().is_some();
+            let waits = !has_anchor && self.store.held() > 0;
+            if waits && !self.waits_for_clock {
                 log::warn!("the calendar clock is not set yet: reports wait");
             }
-            self.waits_for_clock = anchor.is_none();
-            if let Some(reports) = self.accumulator.poll_batch(now, anchor.as_ref()) {
-                self.delivery.push(now, reports);
+            self.waits_for_clock = !has_anchor;
+            if self.accumulator.poll_release(now, waits) {
+                self.store.release();
             }
         }
+        self.store.refill(now, &mut self.delivery);
         let Some(target) = &self.target else { return };
         if let Some(request) = self.delivery.poll_request(now) {
             log::debug!("{} reports, {} bytes, go to {}", request.reports, request.body.len(), target.url);
@@ -114,6 +156,7 @@ impl Reporting {
                 url: target.url.clone(),
                 method: Method::Post(request.body),
                 mac: sampler.mac(),
+                id: request.name.map(|name| format!("{}-{name}", device(sampler))),
                 max_answer: 0,
             };
             if self.worker.send(sent) {
@@ -128,13 +171,19 @@ impl Reporting {
 
     pub(super) fn poll_timeout(&self) -> Option<Millis> {
         let delivery = self.target.as_ref().and_then(|_| self.delivery.poll_timeout());
-        self.accumulator.poll_timeout().into_iter().chain(delivery).min()
+        [self.accumulator.poll_timeout(), delivery, self.store.poll_timeout()].into_iter().flatten().min()
     }
 
     pub(super) fn handle_outcome(&mut self, now: Millis, outcome: http::Outcome) {
         let Some(id) = self.in_flight.take() else { return };
         let (outcome, error) = judge(&mut self.answers, outcome);
         let verdict = self.delivery.handle_outcome(now, id, outcome, random::uniform());
+        self.store.take_done(now, &mut self.delivery);
+        match verdict {
+            Verdict::Delivered { .. } => self.store.handle_sent(now, true),
+            Verdict::Retry { .. } => self.store.handle_sent(now, false),
+            Verdict::Split | Verdict::Refused | Verdict::Unknown => {}
+        }
         match verdict {
             Verdict::Delivered { reports } => log::info!("{reports} reports delivered"),
             Verdict::Retry { at } => {
@@ -162,9 +211,15 @@ impl Reporting {
         self.target.is_some() && (self.in_flight.is_some() || waits())
     }
 
+    /// Nothing is sent any more. How many reports wait for the next start, and how many of them only in memory.
+    pub(super) fn handle_end(&mut self, now: Millis) -> (u64, u64) {
+        let volatile = self.store.handle_stop(now);
+        (self.store.depth(now).records, volatile)
+    }
+
     /// Reports that nobody has been sent.
-    pub(super) fn undelivered(&self) -> usize {
-        self.accumulator.len() + self.delivery.len()
+    pub(super) fn undelivered(&self, now: Millis) -> u64 {
+        self.store.depth(now).records
     }
 
     pub(super) fn note_error(&mut self, now: Millis, error: String) {
@@ -173,11 +228,17 @@ impl Reporting {
 
     pub(super) fn queue_status(&self, now: Millis) -> QueueStatus {
         let until = |at: Millis| at.since(now).0;
+        let depth = self.store.depth(now);
+        let accumulating = self.store.held().min(depth.records);
         QueueStatus {
-            accumulating: self.accumulator.len(),
+            accumulating,
             accumulates_ms: self.accumulator.poll_timeout().map(until),
-            reports: self.delivery.len(),
-            bytes: self.delivery.bytes(),
+            reports: depth.records - accumulating,
+            bytes: depth.bytes,
+            on_flash: depth.flash_records,
+            oldest_ms: depth.age.map(|age| age.0),
+            flash_written: self.store.flash_written(),
+            faults: self.store.faults(),
             sending: self.in_flight.is_some(),
             next_attempt_ms: self.delivery.poll_timeout().map(until),
         }
@@ -189,16 +250,33 @@ impl Reporting {
     }
 
     pub(super) fn drop_status(&self) -> DropStatus {
-        let (held, queued) = (self.accumulator.counts(), self.delivery.counts());
-        DropStatus {
-            refused: queued.dropped_refused,
-            aged: queued.dropped_aged,
-            full: queued.dropped_full.saturating_add(held.dropped_full),
-            off: held.dropped_off,
-        }
+        let Drops { full, aged, no_space, corrupt, too_large, refused, off } = self.store.drops();
+        let off = off.saturating_add(self.dropped_off);
+        DropStatus { refused, aged, full, no_space, corrupt, too_large, off }
     }
 
     pub(super) fn error_status(&self, now: Millis) -> Option<ErrorStatus> {
         self.answers.error_status(now)
     }
+}
+
+/// The spool has the limits; what is in memory is read from there.
+fn in_memory() -> DeliveryPolicy {
+    let (max_reports, max_bytes) = (usize::MAX, usize::MAX);
+    DeliveryPolicy { max_age: Millis::MAX, max_reports, max_bytes, ..DeliveryPolicy::default() }
+}
+
+fn wants_media(provisioning: &Provisioning) -> bool {
+    provisioning.statistics.as_ref().is_none_or(|statistics| statistics.media.is_some())
+}
+
+fn options(provisioning: &Provisioning) -> MediaOptions {
+    let reports = &provisioning.reports;
+    MediaOptions { extended: reports.extended, url_redact: reports.url_redact }
+}
+
+/// What the box is called in the header that lets a receiver know a request again.
+fn device(sampler: &Sampler) -> String {
+    let mac = sampler.mac().replace(':', "");
+    if mac.is_empty() { "box".to_owned() } else { mac }
 }

@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 
 use super::outlets::Outlets;
 use super::reporting::Reporting;
+use super::store::Store;
 use super::{Asker, Daemon, Input};
 use crate::cli::Failure;
 use crate::http::Worker;
@@ -40,6 +41,7 @@ pub(crate) struct Setup {
     pub(crate) players: Access,
     pub(crate) control_socket: PathBuf,
     pub(crate) state_directory: PathBuf,
+    pub(crate) runtime_directory: PathBuf,
 }
 
 /// Runs the daemon until it is told to stop.
@@ -54,6 +56,8 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
         listen_on(&setup.player_socket, SockType::SeqPacket, &setup.players)?;
     let (control_listener, _control_file) =
         listen_on(&setup.control_socket, SockType::Stream, &Access::OWNER_AND_GROUP)?;
+
+    let store = Store::open(&setup.runtime_directory, &setup.state_directory)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::environment(format!("cannot start: {error}")))?;
@@ -71,7 +75,7 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
         }
         tokio::task::spawn_local(provision::watch(source.file().to_owned(), inputs.clone()));
         let outlets = Outlets::new(setup.state_directory, outcomes);
-        let reporting = Reporting::new(worker);
+        let reporting = Reporting::new(worker, store);
         let daemon = Daemon::new(clock::now(), source, provisioning, reporting, outlets, service).await;
         tokio::task::spawn_local(players::accept(players, inputs.clone()));
         tokio::task::spawn_local(control::serve(control, inputs.clone()));
@@ -120,12 +124,18 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
             break;
         }
     }
-    match (daemon.reporting.undelivered(), daemon.outlets.undelivered()) {
-        (0, 0) => log::info!("stopped"),
-        (reports, 0) => log::warn!("stopped; {reports} reports could not be delivered and are lost"),
-        (reports, lines) => {
-            log::warn!("stopped; {reports} reports and {lines} lines could not be delivered and are lost");
-        }
+    let now = clock::now();
+    match daemon.reporting.handle_end(now) {
+        (0, 0) => {}
+        (reports, 0) => log::warn!("{reports} reports could not be delivered, and wait for the next start"),
+        (reports, volatile) => log::warn!(
+            "{reports} reports could not be delivered; {volatile} of them could not be written to flash, and wait for \
+             the next start only if the box stays on"
+        ),
+    }
+    match daemon.outlets.undelivered() {
+        0 => log::info!("stopped"),
+        lines => log::warn!("stopped; {lines} lines could not be delivered and are lost"),
     }
 }
 

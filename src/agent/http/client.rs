@@ -60,7 +60,10 @@ impl Client {
             let response = match &request.method {
                 Method::Get => with(self.agent.get(url.as_str()), mac, authorization).call(),
                 Method::Post(body) => {
-                    let post = with(self.agent.post(url.as_str()), mac, authorization);
+                    let mut post = with(self.agent.post(url.as_str()), mac, authorization);
+                    if let Some(id) = &request.id {
+                        post = post.header("X-Stbeacon-Id", id);
+                    }
                     post.header(header::CONTENT_TYPE, "application/json").send(&body[..])
                 }
             };

@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     /// For the header `Mac-Address`; empty if the box has none, or it is none of the server's business.
     pub(crate) mac: String,
+    /// For the header `X-Stbeacon-Id`: the same whenever the same is sent again. `None` where nobody needs it.
+    pub(crate) id: Option<String>,
     /// Most bytes of the answer that somebody wants to read; a longer one is no answer. 0 if nobody looks at it.
     pub(crate) max_answer: u64,
 }

@@ -49,7 +49,7 @@ pub(crate) fn fetch_once(origin: ServerOrigin, mac: String) -> Result<Parsed, St
 
 fn request(server: &Arc<Server>, mac: String) -> Request {
     let (server, url) = (Arc::clone(server), server.url.clone());
-    Request { server, url, method: Method::Get, mac, max_answer: MAX_BYTES }
+    Request { server, url, method: Method::Get, mac, id: None, max_answer: MAX_BYTES }
 }
 
 fn body(outcome: http::Outcome) -> Result<Vec<u8>, NotFetched> {

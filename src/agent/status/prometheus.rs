@@ -158,17 +158,29 @@ fn write_interfaces(all: &mut Exposition, status: &Status) {
 
 fn write_reports(all: &mut Exposition, status: &Status) {
     let queue = &status.queue;
-    all.gauge("stbeacon_reports_accumulating", "Measured in the period that runs.").count(queue.accumulating);
-    all.gauge("stbeacon_queue_reports", "Reports that wait or are on their way.").count(queue.reports);
-    all.gauge("stbeacon_queue_bytes", "What they take.").count(queue.bytes);
+    all.gauge("stbeacon_reports_accumulating", "Measured in the period that runs.")
+        .sample(&[], queue.accumulating);
+    all.gauge("stbeacon_queue_reports", "Reports that wait or are on their way.").sample(&[], queue.reports);
+    all.gauge("stbeacon_queue_bytes", "What they take.").sample(&[], queue.bytes);
+    all.gauge("stbeacon_queue_flash_reports", "Reports that are on flash.").sample(&[], queue.on_flash);
+    all.gauge("stbeacon_queue_oldest_seconds", "How long the oldest report has waited.")
+        .seconds(&[], queue.oldest_ms.unwrap_or(0));
+    all.counter("stbeacon_flash_written_bytes_total", "Bytes written to flash.")
+        .sample(&[], queue.flash_written);
     let deliveries = &status.deliveries;
     all.counter("stbeacon_reports_delivered_total", "Reports that the server took.")
         .sample(&[], deliveries.delivered_reports);
     let mut dropped = all.counter("stbeacon_reports_dropped_total", "Reports that are lost, by reason.");
     let lost = &status.dropped;
-    for (reason, count) in
-        [("refused", lost.refused), ("aged", lost.aged), ("full", lost.full), ("off", lost.off)]
-    {
+    for (reason, count) in [
+        ("refused", lost.refused),
+        ("aged", lost.aged),
+        ("full", lost.full),
+        ("no_space", lost.no_space),
+        ("corrupt", lost.corrupt),
+        ("too_large", lost.too_large),
+        ("off", lost.off),
+    ] {
         dropped.sample(&[("reason", reason)], count);
     }
     let mut requests = all.counter("stbeacon_requests_total", "Requests by channel and how they ended.");

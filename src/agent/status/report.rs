@@ -159,13 +159,23 @@ pub(crate) struct InterfaceStatus {
 #[serde(default)]
 pub(crate) struct QueueStatus {
     /// Measured, in the accumulation period that runs.
-    pub(crate) accumulating: usize,
+    pub(crate) accumulating: u64,
     /// Until that period ends; absent while reporting is off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) accumulates_ms: Option<u64>,
     /// Waiting to be sent or on their way.
-    pub(crate) reports: usize,
-    pub(crate) bytes: usize,
+    pub(crate) reports: u64,
+    /// Bytes of the files of all that waits.
+    pub(crate) bytes: u64,
+    /// How many of all are on flash.
+    pub(crate) on_flash: u64,
+    /// How long the oldest has waited; absent if none waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_ms: Option<u64>,
+    /// Bytes written to flash since the start.
+    pub(crate) flash_written: u64,
+    /// What is wrong with the spool's directories now.
+    pub(crate) faults: Vec<String>,
     /// Whether a request is on its way.
     pub(crate) sending: bool,
     /// Until the next attempt; absent if nothing waits.
@@ -198,6 +208,12 @@ pub(crate) struct DropStatus {
     pub(crate) aged: u64,
     /// Too many waited.
     pub(crate) full: u64,
+    /// There was no room on the disk.
+    pub(crate) no_space: u64,
+    /// They were damaged on the disk.
+    pub(crate) corrupt: u64,
+    /// They were longer than a report may be.
+    pub(crate) too_large: u64,
     /// Reporting was turned off.
     pub(crate) off: u64,
 }

@@ -73,6 +73,13 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
         (false, Some(ms)) => writeln!(out, ", next attempt in {}", duration(ms))?,
         (false, None) => writeln!(out)?,
     }
+    if let Some(ms) = queue.oldest_ms {
+        writeln!(out, "              {} on flash, the oldest waits for {}", queue.on_flash, duration(ms))?;
+    }
+    writeln!(out, "              {} bytes written to flash since the start", queue.flash_written)?;
+    for fault in &queue.faults {
+        writeln!(out, "              {fault}")?;
+    }
     let d = &status.deliveries;
     writeln!(
         out,
@@ -89,8 +96,8 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
     let lost = &status.dropped;
     writeln!(
         out,
-        "dropped       {} refused, {} too old, {} too many, {} while off",
-        lost.refused, lost.aged, lost.full, lost.off
+        "dropped       {} refused, {} too old, {} too many, {} for want of room, {} damaged, {} too long, {} while off",
+        lost.refused, lost.aged, lost.full, lost.no_space, lost.corrupt, lost.too_large, lost.off
     )?;
     for line in &status.lines {
         write_line(out, line)?;

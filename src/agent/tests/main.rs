@@ -11,6 +11,7 @@ mod daemon;
 mod netlink;
 mod provisioning;
 mod service;
+mod spool;
 mod status;
 mod tls;
 mod trust;

@@ -100,7 +100,7 @@ fn the_daemon_follows_interfaces_that_come_change_and_go() {
         ip link set lo up
         dir=$(mktemp -d); trap 'kill $pid; rm -rf "$dir"' EXIT
         echo '<provision><stbeacon><reports interfaces="*"/></stbeacon></provision>' > "$dir/provision.xml"
-        $1 run --provisioning "$dir/provision.xml" --socket "$dir/p" --control "$dir/c" --state-dir "$dir" &
+        $1 run --provisioning "$dir/provision.xml" --socket "$dir/p" --control "$dir/c" --runtime-dir "$dir/run" --state-dir "$dir" &
         pid=$!
         while ! test -S "$dir/c"; do sleep 0.05; done
         ip link add veth0 type veth peer name veth1
@@ -147,7 +147,7 @@ fn an_address_that_comes_is_a_reason_to_fetch_at_once() {
         ip link add veth0 type veth peer name veth1
         ip link set veth0 up; ip link set veth1 up
         dir=$(mktemp -d); trap 'kill $pid; rm -rf "$dir"' EXIT
-        $1 run --provisioning "$dir/none.xml" --provisioning-url 10.1.2.3:9 --socket "$dir/p" --control "$dir/c" \
+        $1 run --provisioning "$dir/none.xml" --provisioning-url 10.1.2.3:9 --socket "$dir/p" --control "$dir/c" --runtime-dir "$dir/run" \
             --state-dir "$dir" --log debug 2> "$dir/log" &
         pid=$!
         # Until the delay is so long that nobody takes what follows for its end.

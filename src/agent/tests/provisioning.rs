@@ -180,7 +180,8 @@ fn what_was_measured_outlives_a_change_of_provisioning() {
     assert_eq!(stats.next().reports()[0]["video"]["frames_decoded"], 7);
     player.tell("close", "1-2", r#","reason":"stop""#);
     assert_eq!(stats.next().reports()[0]["video"]["frames_decoded"], 9);
-    assert_eq!(test_box.status()["dropped"], json!({"aged": 0, "full": 0, "off": 0, "refused": 0}));
+    let dropped = test_box.status()["dropped"].clone();
+    assert!(dropped.as_object().unwrap().values().all(|count| *count == 0), "{dropped}");
 }
 
 #[test]

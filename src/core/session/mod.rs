@@ -191,6 +191,14 @@ impl Sessions {
         }
     }
 
+    /// A former daemon's session has its report: should the player open it again, only what comes then counts.
+    pub fn note_reported(&mut self, id: SessionId) {
+        if self.reported.len() >= REMEMBERED {
+            self.reported.pop_front();
+        }
+        self.reported.push_back(id);
+    }
+
     /// The connection is gone: its sessions end now.
     pub fn handle_disconnect(&mut self, now: Millis, peer: Peer) {
         self.close_where(now, CloseReason::PlayerGone, |live| live.peer == peer);
@@ -233,6 +241,12 @@ impl Sessions {
     /// All running sessions as they stand, in the order of their ids.
     pub fn live(&self, now: Millis) -> impl Iterator<Item = Snapshot> + '_ {
         self.live.values().map(move |live| live.session.snapshot(now))
+    }
+
+    /// Whether no session runs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
     }
 
     /// The running sessions and the connections they belong to.

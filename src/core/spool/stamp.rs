@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::time::{Millis, WallAnchor};
 
+/// In ms: two readings of one calendar differ by less.
+const SAME_CALENDAR: u64 = 500;
+
 /// One boot of the box: the first half of the kernel's random `boot_id`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootId(pub u64);
@@ -83,8 +86,14 @@ impl Boots {
 
     /// The calendar of a record's own clock.
     pub(super) fn anchor(&self, stamp: &Stamp) -> Option<WallAnchor> {
+        let then = stamp.unix_ms.map(|unix_ms| WallAnchor { at: stamp.at, unix_ms });
         if stamp.boot == self.this {
-            return self.wall;
+            let here = self.wall?;
+            // Unless the calendar was set since, what was known then: a record that is read again after a restart
+            // then has the same times to the millisecond.
+            let is_near =
+                |then: &WallAnchor| unix_ms(&here, stamp.at).abs_diff(then.unix_ms) <= SAME_CALENDAR;
+            return then.filter(is_near).or(Some(here));
         }
         if let Some(unix_ms) = stamp.unix_ms {
             return Some(WallAnchor { at: stamp.at, unix_ms });

@@ -308,6 +308,12 @@ impl<D: Disk> Spool<D> {
         on_flash.last().map(|segment| RecordId { queue, seq: segment.last })
     }
 
+    /// The last record of a queue that is still wanted, or was in the same segment.
+    pub fn last(&self, queue: Queue) -> Option<RecordId> {
+        let segment = self.queues.get(&queue)?.segments.back()?;
+        Some(RecordId { queue, seq: segment.last })
+    }
+
     /// The calendar by which a record's own times are to be read: of this boot what is known now, of another what
     /// was known then, or else as if each boot had ended when the next began. `None` while none is known.
     pub fn anchor(&self, stamp: &Stamp) -> Option<WallAnchor> {

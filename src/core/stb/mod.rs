@@ -40,6 +40,7 @@
 //! ```
 
 mod decode;
+mod kept;
 mod lenient;
 mod measured;
 mod qoe;
@@ -54,6 +55,7 @@ use std::borrow::Borrow;
 use serde::Serializer;
 
 pub use self::decode::{DecodeError, Decoded, Skipped, decode_batch};
+pub use self::kept::Kept;
 pub use self::measured::{Measured, MediaOptions};
 pub use self::qoe::{PerMedium, Qoe};
 pub use self::redact::redact;

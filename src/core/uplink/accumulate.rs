@@ -130,6 +130,19 @@ impl Accumulator {
         Some(self.held.drain(..).map(|measured| measured.stamp(anchor)).collect())
     }
 
+    /// For measurements that are kept elsewhere: whether a period is over and what was kept may go.
+    ///
+    /// `waits_for_clock` says that there is something that cannot be stamped yet: then it is asked again soon.
+    pub fn poll_release(&mut self, now: Millis, waits_for_clock: bool) -> bool {
+        let Some(running) = self.running.as_mut().filter(|running| running.due <= now) else { return false };
+        if waits_for_clock {
+            running.due = now + CLOCK_RECHECK;
+            return false;
+        }
+        running.restart(now);
+        true
+    }
+
     /// When [`Accumulator::poll_batch`] next has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Millis> {
@@ -212,6 +225,17 @@ mod tests {
         let batch = accumulator.poll_batch(Millis(due), Some(&ANCHOR)).unwrap();
         assert_eq!(batch[0].timestamp(), 1_700_000_005);
         assert_eq!(accumulator.poll_timeout(), Some(Millis(due + 60_000)), "the second is not");
+    }
+
+    #[test]
+    fn what_is_kept_elsewhere_is_released_when_a_period_is_over() {
+        let mut accumulator = on(0);
+        assert!(!accumulator.poll_release(Millis(59_999), false));
+        assert!(!accumulator.poll_release(Millis(60_000), true));
+        assert_eq!(accumulator.poll_timeout(), Some(Millis(65_000)), "the clock is not set yet");
+        assert!(accumulator.poll_release(Millis(65_000), false));
+        assert!(!accumulator.poll_release(Millis(65_000), false));
+        assert_eq!(accumulator.poll_timeout(), Some(Millis(120_000)));
     }
 
     #[test]

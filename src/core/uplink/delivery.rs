@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use super::backoff::Backoff;
 use super::gate::{Gate, Patience};
 use crate::provisioning::SpoolLimits;
+use crate::spool::{BootId, Done, DropReason as SpoolDrop, RecordId};
 use crate::stb::{Report, encode_batch};
 use crate::time::Millis;
 
@@ -34,6 +35,8 @@ pub struct Delivery {
     /// The batch whose parts are being tried while nothing else succeeds.
     suspect: Option<u64>,
     counts: DeliveryCounts,
+    /// What has become of reports that have a record.
+    done: Vec<(RecordId, Done)>,
 }
 
 /// Limits of patience.
@@ -72,6 +75,16 @@ struct Batch {
 struct Queued {
     report: Report,
     bytes: usize,
+    origin: Option<Origin>,
+}
+
+/// The record in the spool that a report was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// In which boot it was taken.
+    pub boot: BootId,
+    /// Its name.
+    pub id: RecordId,
 }
 
 /// Names one request until its outcome is known.
@@ -87,6 +100,9 @@ pub struct Request {
     pub body: Vec<u8>,
     /// How many reports it holds.
     pub reports: usize,
+    /// Names the very reports in it, the same however often they are sent together: their boot, and the first
+    /// one's number with a sum over all. `None` if one of them has no record.
+    pub name: Option<String>,
 }
 
 /// How a request ended.
@@ -169,6 +185,7 @@ impl Delivery {
             gate: Gate::default(),
             suspect: None,
             counts: DeliveryCounts::default(),
+            done: Vec::new(),
         }
     }
 
@@ -181,10 +198,20 @@ impl Delivery {
 
     /// Queues a batch; an empty one is nothing.
     pub fn push(&mut self, now: Millis, reports: Vec<Report>) {
+        self.push_all(now, reports.into_iter().map(|report| (None, report)).collect());
+    }
+
+    /// Queues a batch of reports that the spool has; [`Delivery::take_done`] tells what becomes of them.
+    pub fn push_spooled(&mut self, now: Millis, reports: Vec<(Origin, Report)>) {
+        self.push_all(now, reports.into_iter().map(|(origin, report)| (Some(origin), report)).collect());
+    }
+
+    fn push_all(&mut self, now: Millis, reports: Vec<(Option<Origin>, Report)>) {
         if reports.is_empty() {
             return;
         }
-        let reports: VecDeque<_> = reports.into_iter().map(Queued::new).collect();
+        let reports: VecDeque<_> =
+            reports.into_iter().map(|(origin, report)| Queued::new(report, origin)).collect();
         self.reports += reports.len();
         self.bytes += reports.iter().map(|queued| queued.bytes).sum::<usize>();
         let family = self.next_family;
@@ -213,7 +240,12 @@ impl Delivery {
         self.next_id += 1;
         self.counts.requests = self.counts.requests.saturating_add(1);
         let reports: Vec<_> = batch.reports.iter().map(|queued| &queued.report).collect();
-        let request = Request { id, body: encode_batch(&reports), reports: reports.len() };
+        let request = Request {
+            id,
+            body: encode_batch(&reports),
+            reports: reports.len(),
+            name: name(batch.reports.iter().map(|queued| queued.origin)),
+        };
         self.in_flight = Some((id, batch));
         Some(request)
     }
@@ -239,6 +271,29 @@ impl Delivery {
             Outcome::Status { retry_after, .. } => self.wait(now, batch, retry_after, random),
             Outcome::Unreachable => self.wait(now, batch, None, random),
         }
+    }
+
+    /// What has become of reports that the spool has, since it was asked last.
+    pub fn take_done(&mut self) -> Vec<(RecordId, Done)> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// Forgets the reports that the spool has dropped: those of a queue with numbers from `first` to `last`. What is
+    /// on its way is not touched.
+    pub fn handle_dropped(&mut self, dropped: &crate::spool::Dropped) {
+        let is_hit = |queued: &Queued| {
+            queued.origin.is_some_and(|Origin { id, .. }| {
+                id.queue == dropped.queue && (dropped.first..=dropped.last).contains(&id.seq)
+            })
+        };
+        for batch in &mut self.queue {
+            let hit = batch.reports.iter().filter(|queued| is_hit(queued));
+            let (reports, bytes) = hit.fold((0, 0), |(n, bytes), queued| (n + 1, bytes + queued.bytes));
+            self.reports -= reports;
+            self.bytes -= bytes;
+            batch.reports.retain(|queued| !is_hit(queued));
+        }
+        self.queue.retain(|batch| !batch.reports.is_empty());
     }
 
     /// Takes back what is on its way: the agent gave the request up itself.
@@ -317,6 +372,7 @@ impl Delivery {
         self.gate.handle_success();
         self.suspect = None;
         self.forget(batch);
+        self.note_done(batch, Done::Delivered);
         let reports = batch.reports.len();
         self.counts.delivered = self.counts.delivered.saturating_add(count(reports));
         Verdict::Delivered { reports }
@@ -416,12 +472,26 @@ impl Delivery {
             }
             self.reports -= 1;
             self.bytes -= queued.bytes;
+            self.done.extend(queued.origin.map(|origin| (origin.id, Done::Dropped(SpoolDrop::Full))));
             self.counts.dropped_full = self.counts.dropped_full.saturating_add(1);
         }
     }
 
+    fn note_done(&mut self, batch: &Batch, done: Done) {
+        let ids = batch.reports.iter().filter_map(|queued| queued.origin).map(|origin| origin.id);
+        self.done.extend(ids.map(|id| (id, done)));
+    }
+
     fn dropped(&mut self, batch: &Batch, reason: DropReason) {
         self.forget(batch);
+        self.note_done(
+            batch,
+            Done::Dropped(match reason {
+                DropReason::Refused => SpoolDrop::Refused,
+                DropReason::Aged => SpoolDrop::Aged,
+                DropReason::Full => SpoolDrop::Full,
+            }),
+        );
         self.counts.drop(reason, count(batch.reports.len()));
     }
 
@@ -434,9 +504,9 @@ impl Delivery {
 // === impl Queued ===
 
 impl Queued {
-    fn new(report: Report) -> Self {
+    fn new(report: Report, origin: Option<Origin>) -> Self {
         let bytes = encode_batch(&[&report]).len();
-        Self { report, bytes }
+        Self { report, bytes, origin }
     }
 }
 
@@ -492,6 +562,20 @@ impl Default for DeliveryPolicy {
             max_bytes: 8 << 20,
         }
     }
+}
+
+/// A request may hold other reports after a restart than before, so the first one's number alone would not do.
+fn name(origins: impl Iterator<Item = Option<Origin>>) -> Option<String> {
+    let (mut first, mut sum) = (None, 0xcbf2_9ce4_8422_2325_u64);
+    for origin in origins {
+        let Origin { boot, id } = origin?;
+        first.get_or_insert((boot, id.seq));
+        // FNV-1a.
+        for byte in [boot.0, id.seq].map(u64::to_le_bytes).as_flattened() {
+            sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    first.map(|(boot, seq)| format!("{boot}-{seq:x}.{sum:016x}"))
 }
 
 const fn is_media(report: &Report) -> bool {

@@ -25,7 +25,7 @@ mod lanes;
 pub use self::accumulate::{Accumulator, HoldCounts, HoldLimits};
 pub use self::backoff::{Backoff, retry_after};
 pub use self::delivery::{
-    Delivery, DeliveryCounts, DeliveryPolicy, DropReason, Outcome, Request, RequestId, Verdict,
+    Delivery, DeliveryCounts, DeliveryPolicy, DropReason, Origin, Outcome, Request, RequestId, Verdict,
 };
 pub use self::lanes::{LaneRequest, Lanes};
 

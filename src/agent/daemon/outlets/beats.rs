@@ -122,6 +122,7 @@ impl BeatOutlet {
             url,
             method: Method::Post(beat.body),
             mac: String::new(),
+            id: None,
             max_answer: MAX_ANSWER,
         });
         if request.is_ok_and(|request| self.worker.send(request)) {

@@ -204,7 +204,8 @@ impl LineOutlet {
         let MediaAnalytics { auth, tls, .. } = &self.settings;
         let server = Arc::new(Server { url: url.clone(), auth: auth.clone(), tls: tls.clone() });
         let method = Method::Get;
-        let request = Request { server, url, method, mac: String::new(), max_answer: config::MAX_BYTES };
+        let request =
+            Request { server, url, method, mac: String::new(), id: None, max_answer: config::MAX_BYTES };
         if self.worker.send(request) {
             self.in_flight = Some(Flight::Config);
         } else {
@@ -222,6 +223,7 @@ impl LineOutlet {
             url,
             method: Method::Get,
             mac: String::new(),
+            id: None,
             max_answer: 0,
         });
         if sent.is_ok_and(|request| self.worker.send(request)) {

@@ -32,7 +32,7 @@ pub(crate) fn stbeacon(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    for name in ["STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+    for name in ["STATE_DIRECTORY", "RUNTIME_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
         command.env_remove(name);
     }
     command
@@ -101,6 +101,7 @@ impl TestBox {
         command.arg("--socket").arg(self.path("player.sock"));
         command.arg("--control").arg(self.path("control.sock"));
         command.arg("--state-dir").arg(self.path("state"));
+        command.arg("--runtime-dir").arg(self.path("run"));
         command
     }
 
@@ -330,7 +331,11 @@ impl Server {
     }
 
     pub(crate) fn next(&self) -> Got {
-        self.got.recv_timeout(LIMIT).expect("a request in time")
+        self.next_within(LIMIT)
+    }
+
+    pub(crate) fn next_within(&self, limit: Duration) -> Got {
+        self.got.recv_timeout(limit).expect("a request in time")
     }
 
     /// Whether nothing comes for a while.
