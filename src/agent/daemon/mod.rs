@@ -141,7 +141,9 @@ impl Daemon {
             Input::FileChanged => self.handle_file(now, false),
             Input::Answered(Asker::Provisioning, outcome) => self.handle_fetched(now, outcome),
             Input::Answered(Asker::Reports, outcome) => self.reporting.handle_outcome(now, outcome),
-            Input::Answered(Asker::Outlet(id), outcome) => self.outlets.handle_outcome(now, id, outcome),
+            Input::Answered(Asker::Outlet(id), outcome) => {
+                self.outlets.handle_outcome(now, id, outcome, self.reporting.store().spool());
+            }
             Input::Status(asker) => {
                 let status = self.status(now).await;
                 // Who asked may be gone.
@@ -172,7 +174,9 @@ impl Daemon {
             self.sessions.settle(now);
         }
         self.take_entries();
-        self.outlets.handle_timeout(now);
+        let store = self.reporting.store();
+        store.take_foreign_drops().iter().for_each(|dropped| self.outlets.handle_dropped(dropped));
+        self.outlets.handle_timeout(now, store.spool());
         self.handle_turn(now);
     }
 
@@ -219,7 +223,7 @@ impl Daemon {
         }
         self.reporting.handle_stop(now, &self.sampler);
         self.take_entries();
-        self.outlets.handle_stop(now);
+        self.outlets.handle_stop(now, self.reporting.store().spool());
     }
 
     fn handle_player(&mut self, now: Millis, peer: Peer, what: FromPlayer) {

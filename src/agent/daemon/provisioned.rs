@@ -79,7 +79,8 @@ impl Daemon {
         self.sample_due = period.map(|period| self.sample_due.unwrap_or(now + period));
         self.reporting.apply_provisioning(now, &self.provisioning);
         self.take_entries();
-        self.outlets.apply_provisioning(now, &self.provisioning, &mut self.sessions);
+        let spool = self.reporting.store().spool();
+        self.outlets.apply_provisioning(now, &self.provisioning, &mut self.sessions, spool);
     }
 
     pub(super) fn network_period(&self) -> Option<Millis> {

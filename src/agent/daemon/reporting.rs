@@ -75,15 +75,6 @@ impl Reporting {
     }
 
     pub(super) fn handle_snapshot(&mut self, now: Millis, snapshot: &Snapshot, provisioning: &Provisioning) {
-        if let Some(reason) = snapshot.closed {
-            log::info!(
-                "session {} has ended ({reason:?}): {} pictures decoded, {} dropped, {} failed",
-                snapshot.id,
-                snapshot.counts.video.decoded,
-                snapshot.counts.video.dropped,
-                snapshot.counts.video.failed
-            );
-        }
         if wants_media(provisioning) {
             if self.accumulator.is_on() {
                 self.store.push_session(now, snapshot, &options(provisioning));
@@ -94,6 +85,20 @@ impl Reporting {
         if snapshot.closed.is_some() {
             self.store.handle_closed(now, &snapshot.id);
         }
+        // Whoever reads so may rely on it: the report is written down.
+        if let Some(reason) = snapshot.closed {
+            log::info!(
+                "session {} has ended ({reason:?}): {} pictures decoded, {} dropped, {} failed",
+                snapshot.id,
+                snapshot.counts.video.decoded,
+                snapshot.counts.video.dropped,
+                snapshot.counts.video.failed
+            );
+        }
+    }
+
+    pub(super) const fn store(&mut self) -> &mut Store {
+        &mut self.store
     }
 
     pub(super) const fn totals_due(&self) -> Millis {
@@ -142,7 +147,7 @@ impl Reporting {
             if waits && !self.waits_for_clock {
                 log::warn!("the calendar clock is not set yet: reports wait");
             }
-            self.waits_for_clock = !has_anchor;
+            self.waits_for_clock = waits;
             if self.accumulator.poll_release(now, waits) {
                 self.store.release();
             }
@@ -211,7 +216,8 @@ impl Reporting {
         self.target.is_some() && (self.in_flight.is_some() || waits())
     }
 
-    /// Nothing is sent any more. How many reports wait for the next start, and how many of them only in memory.
+    /// Nothing is sent any more. How many reports wait for the next start, and how many of all that waits, lines
+    /// included, only in memory.
     pub(super) fn handle_end(&mut self, now: Millis) -> (u64, u64) {
         let volatile = self.store.handle_stop(now);
         (self.store.depth(now).records, volatile)
@@ -261,7 +267,7 @@ impl Reporting {
 }
 
 /// The spool has the limits; what is in memory is read from there.
-fn in_memory() -> DeliveryPolicy {
+pub(super) fn in_memory() -> DeliveryPolicy {
     let (max_reports, max_bytes) = (usize::MAX, usize::MAX);
     DeliveryPolicy { max_age: Millis::MAX, max_reports, max_bytes, ..DeliveryPolicy::default() }
 }

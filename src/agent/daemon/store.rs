@@ -6,7 +6,7 @@ use std::path::Path;
 use stbeacon_core::player::{CloseReason, SessionId};
 use stbeacon_core::session::Snapshot;
 use stbeacon_core::spool::{
-    Cell, Clock, Config, Depth, Disks, Done, DropReason, Drops, Event, Limits, Place, Policy, Queue,
+    Cell, Clock, Config, Depth, Disks, Done, DropReason, Dropped, Drops, Event, Limits, Place, Policy, Queue,
     RecordId, Spool,
 };
 use stbeacon_core::stb::{Kept, Measured, MediaOptions};
@@ -18,6 +18,12 @@ use crate::clock;
 use crate::disk::{self, Directory};
 
 const REPORTS: Queue = Queue(0);
+
+const LAST_LINE_QUEUE: u8 = 8;
+
+/// Channels of lines have one each.
+pub(super) const LINE_QUEUES: [Queue; LAST_LINE_QUEUE as usize] =
+    [Queue(1), Queue(2), Queue(3), Queue(4), Queue(5), Queue(6), Queue(7), Queue(LAST_LINE_QUEUE)];
 
 /// In memory, for delivery, are at most so many reports, and bytes of them.
 const WINDOW: usize = 512;
@@ -32,10 +38,12 @@ const TOTALS_PERIOD: Millis = Millis::from_secs(3);
 /// After a start a player has so long to tell again of a session that it plays.
 const RETURN: Millis = Millis::from_secs(15);
 
-/// The spool of the reports.
+/// The spool, as the reports use it.
 #[derive(Debug)]
 pub(super) struct Store {
     spool: Spool<Directory>,
+    /// What the spool has dropped that is not ours.
+    foreign: Vec<Dropped>,
     /// The last record that may be sent: the others' accumulation period still runs.
     released: Option<RecordId>,
     /// The last record that was read for delivery.
@@ -62,11 +70,13 @@ impl Store {
         let flash = Directory::open(&state.join("spool"))?;
         let now = clock::now();
         let clock = Clock { now, boot: disk::boot_id(&mut ram), wall: clock::wall_anchor() };
-        let config =
-            Config { limits: Limits::default(), policy: Policy::default(), shares: vec![(REPORTS, 1)] };
+        // As much is promised to the reports as to all lines together.
+        let lines = LINE_QUEUES.map(|queue| (queue, 1));
+        let shares = lines.into_iter().chain([(REPORTS, u32::from(LAST_LINE_QUEUE))]).collect();
+        let config = Config { limits: Limits::default(), policy: Policy::default(), shares };
         let (spool, found) = Spool::open(Disks { ram, flash }, config, clock);
         if found.records > 0 {
-            log::info!("{} reports wait from before", found.records);
+            log::info!("{} reports and lines wait from before", found.records);
         }
         if found.torn + found.quarantined + found.unreadable > 0 {
             log::warn!(
@@ -83,14 +93,16 @@ impl Store {
         });
         let mut store = Self {
             spool,
+            foreign: Vec::new(),
             released: None,
             read: None,
-            held: found.records,
+            held: 0,
             totals_due: now,
             totals: BTreeMap::new(),
             orphans: orphans.collect(),
             orphans_due: now + RETURN,
         };
+        store.held = store.depth(now).records;
         store.forget_reported(now);
         Ok(store)
     }
@@ -113,6 +125,16 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// The spool, for those that have queues of their own in it.
+    pub(super) const fn spool(&mut self) -> &mut Spool<Directory> {
+        &mut self.spool
+    }
+
+    /// What the spool has dropped of others' queues.
+    pub(super) fn take_foreign_drops(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.foreign)
     }
 
     pub(super) fn set_limits(&mut self, now: Millis, limits: Limits) {
@@ -202,7 +224,11 @@ impl Store {
     pub(super) fn refill(&mut self, now: Millis, delivery: &mut Delivery) {
         self.spool.set_calendar(clock::wall_anchor());
         while let Some(dropped) = self.spool.poll_dropped() {
-            delivery.handle_dropped(&dropped);
+            if dropped.queue == REPORTS {
+                delivery.handle_dropped(&dropped);
+            } else {
+                self.foreign.push(dropped);
+            }
         }
         while delivery.len() < WINDOW && delivery.bytes() < WINDOW_BYTES {
             let Some(released) = self.released.filter(|last| self.read.is_none_or(|read| read < *last))

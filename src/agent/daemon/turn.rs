@@ -125,18 +125,15 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
         }
     }
     let now = clock::now();
-    match daemon.reporting.handle_end(now) {
-        (0, 0) => {}
-        (reports, 0) => log::warn!("{reports} reports could not be delivered, and wait for the next start"),
-        (reports, volatile) => log::warn!(
-            "{reports} reports could not be delivered; {volatile} of them could not be written to flash, and wait for \
-             the next start only if the box stays on"
-        ),
+    let (reports, volatile) = daemon.reporting.handle_end(now);
+    let lines = daemon.outlets.undelivered(now, daemon.reporting.store().spool());
+    if reports + lines > 0 {
+        log::warn!("{reports} reports and {lines} lines could not be delivered, and wait for the next start");
     }
-    match daemon.outlets.undelivered() {
-        0 => log::info!("stopped"),
-        lines => log::warn!("stopped; {lines} lines could not be delivered and are lost"),
+    if volatile > 0 {
+        log::warn!("{volatile} of them could not be written to flash, and wait only if the box stays on");
     }
+    log::info!("stopped");
 }
 
 /// Takes inputs until there is none, or until it is time; false once nobody can send any more.

@@ -32,7 +32,7 @@ impl Daemon {
             queue: self.reporting.queue_status(now),
             deliveries: self.reporting.delivery_status(),
             dropped: self.reporting.drop_status(),
-            lines: self.outlets.line_status(now),
+            lines: self.outlets.line_status(now, self.reporting.store().spool()),
             heartbeats: self.outlets.heartbeat_status(now),
             datagrams: self.datagrams,
             last_error: self.reporting.error_status(now),

@@ -171,16 +171,7 @@ fn write_reports(all: &mut Exposition, status: &Status) {
     all.counter("stbeacon_reports_delivered_total", "Reports that the server took.")
         .sample(&[], deliveries.delivered_reports);
     let mut dropped = all.counter("stbeacon_reports_dropped_total", "Reports that are lost, by reason.");
-    let lost = &status.dropped;
-    for (reason, count) in [
-        ("refused", lost.refused),
-        ("aged", lost.aged),
-        ("full", lost.full),
-        ("no_space", lost.no_space),
-        ("corrupt", lost.corrupt),
-        ("too_large", lost.too_large),
-        ("off", lost.off),
-    ] {
+    for (reason, count) in status.dropped.reasons() {
         dropped.sample(&[("reason", reason)], count);
     }
     let mut requests = all.counter("stbeacon_requests_total", "Requests by channel and how they ended.");
@@ -197,11 +188,11 @@ fn write_lines(all: &mut Exposition, status: &Status) {
     if !status.lines.is_empty() {
         let mut waiting = all.gauge("stbeacon_lines_waiting", "Lines that wait or are on their way.");
         for line in &status.lines {
-            waiting.sample(&[("config", &line.config), ("target", &line.target)], whole(line.waiting));
+            waiting.sample(&[("config", &line.config), ("target", &line.target)], line.waiting);
         }
         let mut bytes = all.gauge("stbeacon_lines_waiting_bytes", "What they take.");
         for line in &status.lines {
-            bytes.sample(&[("config", &line.config), ("target", &line.target)], whole(line.bytes));
+            bytes.sample(&[("config", &line.config), ("target", &line.target)], line.bytes);
         }
         let mut delivered = all.counter("stbeacon_lines_delivered_total", "Lines that the server took.");
         for line in &status.lines {
@@ -209,9 +200,7 @@ fn write_lines(all: &mut Exposition, status: &Status) {
         }
         let mut dropped = all.counter("stbeacon_lines_dropped_total", "Lines that are lost, by reason.");
         for line in &status.lines {
-            let reasons =
-                [("refused", line.dropped_refused), ("aged", line.dropped_aged), ("full", line.dropped_full)];
-            for (reason, count) in reasons {
+            for (reason, count) in line.dropped.reasons() {
                 let labels = [("config", line.config.as_str()), ("target", &line.target), ("reason", reason)];
                 dropped.sample(&labels, count);
             }

@@ -198,7 +198,7 @@ pub(crate) struct DeliveryStatus {
     pub(crate) unreachable: u64,
 }
 
-/// Reports that are lost, by reason.
+/// Reports, or lines, that are lost, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct DropStatus {
@@ -229,18 +229,20 @@ pub(crate) struct LineStatus {
     /// Whether the configuration is there, and has lines sent at all.
     pub(crate) active: bool,
     /// Lines that wait or are on their way.
-    pub(crate) waiting: usize,
-    pub(crate) bytes: usize,
+    pub(crate) waiting: u64,
+    /// Bytes of the files that they are in.
+    pub(crate) bytes: u64,
+    /// How many of them are on flash.
+    pub(crate) on_flash: u64,
+    /// How long the oldest has waited; absent if none waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_ms: Option<u64>,
     /// Until the next attempt; absent if nothing waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_attempt_ms: Option<u64>,
     pub(crate) delivered: u64,
-    /// The server does not take them.
-    pub(crate) dropped_refused: u64,
-    /// They waited too long.
-    pub(crate) dropped_aged: u64,
-    /// Too many waited.
-    pub(crate) dropped_full: u64,
+    /// Lines that are lost, by reason.
+    pub(crate) dropped: DropStatus,
     /// Values that were cut or left out because a line has no room for them.
     pub(crate) cut: u64,
     pub(crate) answers: DeliveryStatus,
@@ -358,6 +360,24 @@ impl DeliveryStatus {
             _ => &mut self.status_other,
         };
         *class = class.saturating_add(1);
+    }
+}
+
+// === impl DropStatus ===
+
+impl DropStatus {
+    /// Each reason by its name, and how many.
+    pub(crate) const fn reasons(&self) -> [(&'static str, u64); 7] {
+        let Self { refused, aged, full, no_space, corrupt, too_large, off } = *self;
+        [
+            ("refused", refused),
+            ("aged", aged),
+            ("full", full),
+            ("no_space", no_space),
+            ("corrupt", corrupt),
+            ("too_large", too_large),
+            ("off", off),
+        ]
     }
 }
 

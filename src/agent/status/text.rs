@@ -148,7 +148,7 @@ fn write_line(out: &mut String, line: &LineStatus) -> std::fmt::Result {
         (false, _) => "nowhere: switched off",
         (true, target) => target,
     };
-    let lost = line.dropped_refused + line.dropped_aged + line.dropped_full;
+    let lost: u64 = line.dropped.reasons().iter().map(|(_, count)| count).sum();
     writeln!(
         out,
         "lines         to {target} (by {}): {} delivered, {} wait ({} bytes), {lost} dropped",

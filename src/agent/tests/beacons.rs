@@ -196,6 +196,51 @@ fn lines_wait_for_an_endpoint_in_trouble_and_keep_their_order() {
 }
 
 #[test]
+fn lines_outlive_a_kill_and_keep_their_order() {
+    let state = Arc::new(AtomicU16::new(503));
+    let says = Arc::clone(&state);
+    let server =
+        Server::answering(move |_| Answer { status: says.load(Ordering::SeqCst), ..Answer::default() });
+    let mut test_box =
+        TestBox::started(&provisioning(&format!(r#"<media_analytics host="{}"/>"#, server.address)));
+    let player = test_box.connect();
+    player.play("1-1", "udp://239.1.1.1:1234");
+    player.tell("close", "1-1", r#","reason":"end""#);
+    let first = server.next();
+    test_box.wait_for_status("/lines/0/waiting", &json!(3));
+    test_box.signal(nix::sys::signal::Signal::SIGKILL);
+    test_box.ended();
+    state.store(200, Ordering::SeqCst);
+    test_box.start();
+    let taken: Vec<_> = (0..3).map(|_| server.next()).collect();
+    assert_eq!(first.path, taken[0].path, "the same line again, with the same number");
+    let order: Vec<_> = taken.iter().map(event_and_number).collect();
+    assert_eq!(order, [pair("I", "0"), pair("S", "1"), pair("C", "2")]);
+    test_box.wait_for_status("/lines/0/waiting", &json!(0));
+
+    // A stop leaves them to the next start too.
+    state.store(503, Ordering::SeqCst);
+    let player = test_box.connect();
+    player.play("1-2", "udp://239.1.1.1:1234");
+    server.next();
+    assert!(test_box.stop().success());
+    assert!(
+        test_box.log().contains("could not be delivered, and wait for the next start"),
+        "{}",
+        test_box.log()
+    );
+    state.store(200, Ordering::SeqCst);
+    test_box.start();
+    let mut events = Vec::new();
+    while events.last().is_none_or(|(event, _)| event != "C") {
+        events.push(event_and_number(&server.next()));
+    }
+    events.dedup();
+    let tail = events.split_off(events.len() - 3);
+    assert_eq!(tail, [pair("I", "0"), pair("S", "1"), pair("C", "2")]);
+}
+
+#[test]
 fn sessions_become_heartbeats() {
     let server = Server::answering(|_| Answer {
         status: 200,

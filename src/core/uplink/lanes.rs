@@ -1,6 +1,7 @@
 //! Messages that go one by one, each in the lane of what it is about.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use super::delivery::{
     DeliveryCounts, DeliveryPolicy, DropReason, GIVE_UP_AFTER, Outcome, RequestId, Verdict,
@@ -12,9 +13,13 @@ use crate::time::Millis;
 ///
 /// What is in one lane arrives in the order in which it was queued: while its first message waits, the others of
 /// the lane wait too. Lanes do not wait for each other.
+///
+/// Messages have numbers by which whoever stores them knows them; [`Lanes::poll_gone`] tells which need not be stored
+/// any longer.
 #[derive(Debug)]
 pub struct Lanes {
     policy: DeliveryPolicy,
+    gone: VecDeque<Gone>,
     /// In the order in which they came.
     queue: VecDeque<Waiting>,
     in_flight: Option<RequestId>,
@@ -24,9 +29,19 @@ pub struct Lanes {
     counts: DeliveryCounts,
 }
 
+/// A message that is not queued any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone {
+    /// Its number.
+    pub number: u64,
+    /// Why it was dropped; `None` if it was delivered.
+    pub dropped: Option<DropReason>,
+}
+
 #[derive(Debug)]
 struct Waiting {
     id: RequestId,
+    number: u64,
     lane: String,
     text: String,
     since: Millis,
@@ -57,6 +72,7 @@ impl Lanes {
     pub fn new(policy: DeliveryPolicy) -> Self {
         Self {
             policy,
+            gone: VecDeque::new(),
             queue: VecDeque::new(),
             in_flight: None,
             next_id: 0,
@@ -73,17 +89,18 @@ impl Lanes {
         self.bound();
     }
 
-    /// Queues a message behind the others of its lane.
-    pub fn push(&mut self, now: Millis, lane: String, text: String) {
+    /// Queues a message, which was taken at `since`, behind the others of its lane.
+    pub fn push(&mut self, since: Millis, number: u64, lane: String, text: String) {
         let id = RequestId::new(self.next_id);
         self.next_id += 1;
         self.bytes += text.len();
         self.queue.push_back(Waiting {
             id,
+            number,
             lane,
             text,
-            since: now,
-            not_before: now,
+            since,
+            not_before: since,
             server_errors: 0,
             proven: 0,
             successes_then: 0,
@@ -112,7 +129,7 @@ impl Lanes {
         if let Outcome::Status { code: 200..=299, .. } = outcome {
             self.gate.handle_success();
             self.counts.delivered = self.counts.delivered.saturating_add(1);
-            self.remove(id);
+            self.remove(id, None);
             return Verdict::Delivered { reports: 1 };
         }
         self.gate.handle_failure();
@@ -168,6 +185,20 @@ impl Lanes {
         let next =
             next.scan(false, |found, at| (!std::mem::replace(found, at <= opens)).then_some(at)).min()?;
         Some(next.max(opens).min(aged))
+    }
+
+    /// Forgets messages whose store has dropped them, by their numbers.
+    pub fn forget(&mut self, numbers: RangeInclusive<u64>) {
+        let is_one = |waiting: &&Waiting| numbers.contains(&waiting.number);
+        while let Some(id) = self.queue.iter().find(is_one).map(|waiting| waiting.id) {
+            self.handle_cancel(id);
+            self.take(id);
+        }
+    }
+
+    /// The next message that is not queued any more.
+    pub fn poll_gone(&mut self) -> Option<Gone> {
+        self.gone.pop_front()
     }
 
     /// How many messages wait or are on their way.
@@ -239,15 +270,21 @@ impl Lanes {
     }
 
     fn drop(&mut self, id: RequestId, reason: DropReason) {
-        self.remove(id);
+        self.remove(id, Some(reason));
         self.counts.drop(reason, 1);
     }
 
-    fn remove(&mut self, id: RequestId) {
-        let Some(at) = self.queue.iter().position(|waiting| waiting.id == id) else { return };
-        if let Some(waiting) = self.queue.remove(at) {
-            self.bytes -= waiting.text.len();
+    fn remove(&mut self, id: RequestId, dropped: Option<DropReason>) {
+        if let Some(Waiting { number, .. }) = self.take(id) {
+            self.gone.push_back(Gone { number, dropped });
         }
+    }
+
+    fn take(&mut self, id: RequestId) -> Option<Waiting> {
+        let at = self.queue.iter().position(|waiting| waiting.id == id)?;
+        let waiting = self.queue.remove(at)?;
+        self.bytes -= waiting.text.len();
+        Some(waiting)
     }
 }
 
@@ -268,8 +305,8 @@ mod tests {
 
     fn lanes(lines: &[(&str, &str)]) -> Lanes {
         let mut lanes = Lanes::new(DeliveryPolicy::default());
-        for (lane, text) in lines {
-            lanes.push(Millis(0), (*lane).to_owned(), (*text).to_owned());
+        for (number, (lane, text)) in (0..).zip(lines) {
+            lanes.push(Millis(0), number, (*lane).to_owned(), (*text).to_owned());
         }
         lanes
     }
@@ -294,6 +331,8 @@ mod tests {
         }
         assert!(lanes.is_empty());
         assert_eq!((lanes.bytes(), lanes.counts().delivered, lanes.poll_timeout()), (0, 3, None));
+        let gone: Vec<_> = std::iter::from_fn(|| lanes.poll_gone()).collect();
+        assert_eq!(gone, [0, 1, 2].map(|number| Gone { number, dropped: None }));
     }
 
     #[rstest]
@@ -335,8 +374,8 @@ mod tests {
         let mut lanes = lanes(&[("a", "poison"), ("a", "a1")]);
         let mut now = Millis(0);
         let mut arrived = Vec::new();
-        for turn in 0..200 {
-            lanes.push(now, format!("b{turn}"), format!("b{turn}"));
+        for turn in 2..200 {
+            lanes.push(now, turn, format!("b{turn}"), format!("b{turn}"));
             while let Some((id, text)) = next(&mut lanes, now) {
                 let outcome = if text == "poison" { status(500) } else { OK };
                 lanes.handle_outcome(now, id, outcome, 1 << 63);
@@ -358,13 +397,14 @@ mod tests {
     fn the_oldest_go_first() {
         let mut lanes = lanes(&[]);
         lanes.set_policy(Millis(0), DeliveryPolicy { max_reports: 2, ..DeliveryPolicy::default() });
-        for text in ["0", "1"] {
-            lanes.push(Millis(0), "a".to_owned(), text.to_owned());
+        for number in 0..2 {
+            lanes.push(Millis(0), number, "a".to_owned(), number.to_string());
         }
         let (id, text) = next(&mut lanes, Millis(0)).unwrap();
         assert_eq!(text, "0");
-        lanes.push(Millis(0), "a".to_owned(), "2".to_owned());
+        lanes.push(Millis(0), 2, "a".to_owned(), "2".to_owned());
         assert_eq!(lanes.counts().dropped_full, 1, "what is on its way is not touched");
+        assert_eq!(lanes.poll_gone(), Some(Gone { number: 1, dropped: Some(DropReason::Full) }));
         lanes.handle_outcome(Millis(0), id, OK, 0);
         assert_eq!(send(&mut lanes, Millis(0), OK).0, "2");
     }
@@ -373,9 +413,19 @@ mod tests {
     fn what_is_too_old_is_dropped() {
         let mut lanes = lanes(&[("a", "a0")]);
         let max_age = DeliveryPolicy::default().max_age;
-        lanes.push(Millis(5), "a".to_owned(), "a1".to_owned());
+        lanes.push(Millis(5), 1, "a".to_owned(), "a1".to_owned());
         lanes.handle_timeout(max_age);
         assert_eq!((lanes.len(), lanes.counts().dropped_aged), (1, 1));
+    }
+
+    #[test]
+    fn what_its_store_has_dropped_is_forgotten() {
+        let mut lanes = lanes(&[("a", "a0"), ("b", "b0"), ("a", "a1")]);
+        let (id, _) = next(&mut lanes, Millis(0)).unwrap();
+        lanes.forget(0..=1);
+        assert_eq!((lanes.len(), lanes.bytes(), lanes.poll_gone()), (1, 2, None), "its store knows already");
+        assert_eq!(lanes.handle_outcome(Millis(0), id, OK, 0), Verdict::Unknown);
+        assert_eq!(send(&mut lanes, Millis(0), OK).0, "a1");
     }
 
     proptest! {
@@ -391,7 +441,7 @@ mod tests {
             for (lane, step, time, random) in steps {
                 now = now + Millis(time);
                 if step < 3 {
-                    lanes.push(now, lane.to_string(), format!("{lane}:{pushed}"));
+                    lanes.push(now, pushed, lane.to_string(), format!("{lane}:{pushed}"));
                     pushed += 1;
                 } else if let Some((id, text)) = next(&mut lanes, now) {
                     let code = [200, 200, 200, 400, 500, 429][usize::try_from(random % 6).unwrap()];

@@ -27,7 +27,7 @@ pub use self::backoff::{Backoff, retry_after};
 pub use self::delivery::{
     Delivery, DeliveryCounts, DeliveryPolicy, DropReason, Origin, Outcome, Request, RequestId, Verdict,
 };
-pub use self::lanes::{LaneRequest, Lanes};
+pub use self::lanes::{Gone, LaneRequest, Lanes};
 
 #[cfg(test)]
 mod tests;

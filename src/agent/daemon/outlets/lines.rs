@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use stbeacon_core::beacon::{Channel, Identity};
 use stbeacon_core::line::config::Config;
-use stbeacon_core::provisioning::{ConfigSource, HttpUrl, MediaAnalytics, SpoolLimits};
+use stbeacon_core::provisioning::{ConfigSource, HttpUrl, MediaAnalytics};
 use stbeacon_core::session::Entry;
+use stbeacon_core::spool::{DropReason, Dropped, Drops, Queue, Spool};
 use stbeacon_core::time::Millis;
-use stbeacon_core::uplink::{DeliveryPolicy, Lanes, RequestId, Verdict};
+use stbeacon_core::uplink::{Lanes, RequestId, Verdict};
 
 use super::Home;
 use super::config::{self, ConfigKeeper};
+use super::queue::LineQueue;
 use crate::daemon::answers::{Answers, judge};
+use crate::daemon::reporting::in_memory;
+use crate::disk::Directory;
 use crate::http::{self, Method, Request, Server, Worker};
-use crate::random;
-use crate::status::LineStatus;
+use crate::status::{DropStatus, LineStatus};
+use crate::{files, random};
 
 /// Makes, queues and sends the lines of one channel.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub(super) struct LineOutlet {
     keeper: ConfigKeeper,
     channel: Channel,
     lanes: Lanes,
+    queue: LineQueue,
     worker: Worker,
     in_flight: Option<Flight>,
     /// Where lines go; `None` until the configuration says so.
@@ -41,13 +46,20 @@ enum Flight {
 // === impl LineOutlet ===
 
 impl LineOutlet {
-    pub(super) fn new(now: Millis, id: u64, settings: MediaAnalytics, worker: Worker, home: &Home) -> Self {
+    pub(super) fn new(
+        now: Millis,
+        (id, worker): (u64, Worker),
+        settings: MediaAnalytics,
+        queue: LineQueue,
+        home: &Home,
+    ) -> Self {
         let mut outlet = Self {
             id,
             keeper: ConfigKeeper::new(&settings, &home.state_directory),
             channel: Channel::new(identity(&settings, home)),
             settings,
-            lanes: Lanes::new(DeliveryPolicy::default()),
+            lanes: Lanes::new(in_memory()),
+            queue,
             worker,
             in_flight: None,
             server: None,
@@ -73,8 +85,28 @@ impl LineOutlet {
         }
     }
 
-    pub(super) fn set_limits(&mut self, now: Millis, limits: &SpoolLimits) {
-        self.lanes.set_policy(now, DeliveryPolicy::within(limits));
+    /// By what its lines are known as this channel's, across restarts.
+    pub(super) fn owner(settings: &MediaAnalytics) -> u64 {
+        let MediaAnalytics { config, host, path, .. } = settings;
+        let config = match config {
+            ConfigSource::Builtin => String::new(),
+            ConfigSource::File(file) => file.display().to_string(),
+            ConfigSource::Url(url) => url.as_str().to_owned(),
+        };
+        let text = |part: &Option<String>| part.clone().unwrap_or_default();
+        files::fingerprint(&format!("{config}\n{}\n{}", text(host), text(path)))
+    }
+
+    pub(super) fn is_to_same_endpoint(&self, settings: &MediaAnalytics) -> bool {
+        Self::owner(&self.settings) == Self::owner(settings)
+    }
+
+    pub(super) const fn queue(&self) -> Queue {
+        self.queue.queue()
+    }
+
+    pub(super) fn handle_dropped(&mut self, dropped: &Dropped) {
+        self.queue.handle_dropped(dropped, &mut self.lanes);
     }
 
     /// When the next line has to be made.
@@ -86,13 +118,14 @@ impl LineOutlet {
         self.channel.handle_entry(entry, &mut random::bits);
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Millis) {
+    pub(super) fn handle_timeout(&mut self, now: Millis, spool: &mut Spool<Directory>) {
         self.channel.handle_timeout(now);
         while let Some(line) = self.channel.poll_line() {
             log::debug!("line {}, {} bytes", line.event.code(), line.text.len());
             let lane = line.session.map_or_else(String::new, String::from);
-            self.lanes.push(now, lane, line.text);
+            self.queue.push(now, spool, &mut self.lanes, lane, line.text);
         }
+        self.queue.refill(now, spool, &mut self.lanes);
         if self.in_flight.is_some() {
             return;
         }
@@ -110,7 +143,12 @@ impl LineOutlet {
         [self.channel.poll_timeout(), fetch, send].into_iter().flatten().min()
     }
 
-    pub(super) fn handle_outcome(&mut self, now: Millis, outcome: http::Outcome) {
+    pub(super) fn handle_outcome(
+        &mut self,
+        now: Millis,
+        outcome: http::Outcome,
+        spool: &mut Spool<Directory>,
+    ) {
         match self.in_flight.take() {
             None => {}
             Some(Flight::Config) => {
@@ -127,12 +165,15 @@ impl LineOutlet {
             Some(Flight::Line(id)) => {
                 let (outcome, error) = judge(&mut self.answers, outcome);
                 match self.lanes.handle_outcome(now, id, outcome, random::uniform()) {
-                    Verdict::Delivered { .. } | Verdict::Split | Verdict::Unknown => {}
+                    Verdict::Delivered { .. } => self.queue.handle_sent(now, spool, true),
+                    Verdict::Split | Verdict::Unknown => {}
                     Verdict::Retry { at } => {
+                        self.queue.handle_sent(now, spool, false);
                         log::warn!("line not delivered: {error}; next attempt in {}", at.since(now));
                     }
                     Verdict::Refused => log::warn!("a line is not taken: {error}; it is dropped"),
                 }
+                self.queue.take_gone(now, spool, &mut self.lanes);
                 if !error.is_empty() {
                     self.answers.note_error(now, error);
                 }
@@ -146,10 +187,12 @@ impl LineOutlet {
     }
 
     /// The channel is not provisioned any more.
-    pub(super) fn handle_end(&self) {
-        if !self.lanes.is_empty() {
-            log::warn!("{} lines wait for an endpoint that is gone, and are lost", self.lanes.len());
+    pub(super) fn handle_end(&self, now: Millis, spool: &mut Spool<Directory>) {
+        let waiting = self.undelivered(now, spool);
+        if waiting > 0 {
+            log::warn!("{waiting} lines wait for an endpoint that is not provisioned any more, and are lost");
         }
+        spool.clear(now, self.queue.queue(), DropReason::Off);
     }
 
     pub(super) fn has_work_until(&self, deadline: Millis) -> bool {
@@ -157,23 +200,25 @@ impl LineOutlet {
         self.server.is_some() && (self.in_flight.is_some() || waits())
     }
 
-    pub(super) fn undelivered(&self) -> usize {
-        self.lanes.len()
+    pub(super) fn undelivered(&self, now: Millis, spool: &Spool<Directory>) -> u64 {
+        self.queue.depth(now, spool).records
     }
 
-    pub(super) fn status(&self, now: Millis) -> LineStatus {
+    pub(super) fn status(&self, now: Millis, spool: &Spool<Directory>) -> LineStatus {
         let counts = self.lanes.counts();
+        let depth = self.queue.depth(now, spool);
+        let Drops { full, aged, no_space, corrupt, too_large, refused, off } = self.queue.drops(spool);
         LineStatus {
             config: self.settings.config.to_string(),
             target: self.server.as_ref().map_or_else(String::new, |server| server.url.to_string()),
             active: self.channel.config().is_some_and(|config| config.is_active),
-            waiting: self.lanes.len(),
-            bytes: self.lanes.bytes(),
+            waiting: depth.records,
+            bytes: depth.bytes,
+            on_flash: depth.flash_records,
+            oldest_ms: depth.age.map(|age| age.0),
             next_attempt_ms: self.lanes.poll_timeout().map(|at| at.since(now).0),
             delivered: counts.delivered,
-            dropped_refused: counts.dropped_refused,
-            dropped_aged: counts.dropped_aged,
-            dropped_full: counts.dropped_full,
+            dropped: DropStatus { refused, aged, full, no_space, corrupt, too_large, off },
             cut: self.channel.cut(),
             answers: self.answers.status(counts.requests),
             last_error: self.answers.error_status(now),

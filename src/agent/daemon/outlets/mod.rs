@@ -6,18 +6,22 @@
 mod beats;
 mod config;
 mod lines;
+mod queue;
 
 use std::path::PathBuf;
 
 use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::{Entry, Sessions};
+use stbeacon_core::spool::{Dropped, Spool};
 use stbeacon_core::time::Millis;
 use tokio::sync::mpsc::Sender;
 
 use self::beats::BeatOutlet;
 use self::lines::LineOutlet;
+use self::queue::LineQueue;
 use super::Asker;
 use crate::box_facts::BoxFacts;
+use crate::disk::Directory;
 use crate::http::{self, Worker};
 use crate::status::{HeartbeatStatus, LineStatus};
 
@@ -53,25 +57,41 @@ impl Outlets {
         now: Millis,
         provisioning: &Provisioning,
         sessions: &mut Sessions,
+        spool: &mut Spool<Directory>,
     ) {
         sessions.set_journal(!provisioning.media_analytics.is_empty() || provisioning.heartbeat.is_some());
-        let mut old = std::mem::take(&mut self.lines);
-        for wanted in &provisioning.media_analytics {
-            let known = old.iter().position(|outlet| outlet.is_for(wanted));
-            let outlet = match known.map(|at| old.remove(at)) {
-                Some(mut outlet) => {
-                    outlet.reload(now);
-                    Some(outlet)
-                }
-                None => self.worker().map(|(id, worker)| {
-                    let mut outlet = LineOutlet::new(now, id, wanted.clone(), worker, &self.home);
-                    sessions.introduce().for_each(|entry| outlet.handle_entry(&entry));
-                    outlet
-                }),
-            };
-            self.lines.extend(outlet);
+        let wanted = &provisioning.media_analytics;
+        let is_wanted = |outlet: &LineOutlet| wanted.iter().any(|wanted| outlet.is_for(wanted));
+        let (mut kept, ended): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.lines).into_iter().partition(is_wanted);
+        for outlet in ended {
+            // Another channel to the same endpoint takes over what waits for it.
+            if !wanted.iter().any(|wanted| outlet.is_to_same_endpoint(wanted)) {
+                outlet.handle_end(now, spool);
+            }
         }
-        old.iter().for_each(LineOutlet::handle_end);
+        let mut taken: Vec<_> = kept.iter().map(LineOutlet::queue).collect();
+        for wanted in wanted {
+            let known = kept.iter().position(|outlet| outlet.is_for(wanted));
+            if let Some(mut outlet) = known.map(|at| kept.remove(at)) {
+                outlet.reload(now);
+                self.lines.push(outlet);
+                continue;
+            }
+            let Some(queue) = LineQueue::open(now, spool, LineOutlet::owner(wanted), &taken) else {
+                log::error!(
+                    "more than {} endpoints for lines: no lines go by {}",
+                    taken.len(),
+                    wanted.config
+                );
+                continue;
+            };
+            let Some(worker) = self.worker() else { continue };
+            taken.push(queue.queue());
+            let mut outlet = LineOutlet::new(now, worker, wanted.clone(), queue, &self.home);
+            sessions.introduce().for_each(|entry| outlet.handle_entry(&entry));
+            self.lines.push(outlet);
+        }
 
         let same =
             |beats: &BeatOutlet| provisioning.heartbeat.as_ref().is_some_and(|wanted| beats.is_for(wanted));
@@ -85,8 +105,6 @@ impl Outlets {
                 });
             }
         }
-        let limits = &provisioning.spool;
-        self.lines.iter_mut().for_each(|outlet| outlet.set_limits(now, limits));
     }
 
     /// Whether the books of the sessions have to be settled before [`Outlets::handle_timeout`].
@@ -102,23 +120,29 @@ impl Outlets {
     }
 
     /// Makes and sends what is due.
-    pub(super) fn handle_timeout(&mut self, now: Millis) {
-        self.lines.iter_mut().for_each(|outlet| outlet.handle_timeout(now));
+    pub(super) fn handle_timeout(&mut self, now: Millis, spool: &mut Spool<Directory>) {
+        self.lines.iter_mut().for_each(|outlet| outlet.handle_timeout(now, spool));
         self.beats.iter_mut().for_each(|beats| beats.handle_timeout(now));
     }
 
-    pub(super) fn handle_outcome(&mut self, now: Millis, id: u64, outcome: http::Outcome) {
+    pub(super) fn handle_outcome(
+        &mut self,
+        now: Millis,
+        id: u64,
+        outcome: http::Outcome,
+        spool: &mut Spool<Directory>,
+    ) {
         if let Some(beats) = self.beats.as_mut().filter(|beats| beats.id() == id) {
             beats.handle_outcome(now, outcome);
         } else if let Some(outlet) = self.lines.iter_mut().find(|outlet| outlet.id() == id) {
-            outlet.handle_outcome(now, outcome);
+            outlet.handle_outcome(now, outcome, spool);
         }
     }
 
     /// What waits is tried once more at once.
-    pub(super) fn handle_stop(&mut self, now: Millis) {
+    pub(super) fn handle_stop(&mut self, now: Millis, spool: &mut Spool<Directory>) {
         self.lines.iter_mut().for_each(|outlet| outlet.handle_stop(now));
-        self.handle_timeout(now);
+        self.handle_timeout(now, spool);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Millis> {
@@ -133,12 +157,17 @@ impl Outlets {
     }
 
     /// Lines that nobody has been sent.
-    pub(super) fn undelivered(&self) -> usize {
-        self.lines.iter().map(LineOutlet::undelivered).sum()
+    pub(super) fn undelivered(&self, now: Millis, spool: &Spool<Directory>) -> u64 {
+        self.lines.iter().map(|outlet| outlet.undelivered(now, spool)).sum()
     }
 
-    pub(super) fn line_status(&self, now: Millis) -> Vec<LineStatus> {
-        self.lines.iter().map(|outlet| outlet.status(now)).collect()
+    /// The spool has dropped some of somebody's lines itself.
+    pub(super) fn handle_dropped(&mut self, dropped: &Dropped) {
+        self.lines.iter_mut().for_each(|outlet| outlet.handle_dropped(dropped));
+    }
+
+    pub(super) fn line_status(&self, now: Millis, spool: &Spool<Directory>) -> Vec<LineStatus> {
+        self.lines.iter().map(|outlet| outlet.status(now, spool)).collect()
     }
 
     pub(super) fn heartbeat_status(&self, now: Millis) -> Option<HeartbeatStatus> {
