@@ -54,11 +54,9 @@ impl Reporting {
 
     pub(super) fn apply_provisioning(&mut self, now: Millis, provisioning: &Provisioning) {
         let Provisioning { statistics, reports, auth, tls, spool, .. } = provisioning;
-        if reports.gzip {
-            log::warn!("provisioned, but not in this version yet: gzip; bodies go uncompressed");
-        }
         let target = statistics.as_ref().map(|statistics| {
-            Arc::new(Server { url: statistics.url.clone(), auth: auth.clone(), tls: tls.clone() })
+            let (url, auth, tls) = (statistics.url.clone(), auth.clone(), tls.clone());
+            Arc::new(Server { url, auth, tls, gzip: reports.gzip })
         });
         match (&self.target, &target) {
             (None, Some(target)) => log::info!("reports go to {}", target.url),

@@ -10,6 +10,7 @@ use ureq::http::{HeaderValue, Response, StatusCode, header};
 use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, RequestBuilder};
 
+use super::gzip::Gzip;
 use super::tls::tls_config;
 use super::{Answer, Method, Request, Server};
 use crate::secrets;
@@ -31,6 +32,7 @@ pub(super) struct Client {
     agent: Agent,
     /// Certificate authorities take memory: they are read only where they are needed.
     has_roots: bool,
+    gzip: Gzip,
 }
 
 // === impl Client ===
@@ -39,7 +41,8 @@ impl Client {
     pub(super) fn new(server: Arc<Server>) -> Result<Self, String> {
         let has_roots = server.url.is_https();
         let agent = agent(tls_config(&server.tls, has_roots)?);
-        Ok(Self { server, agent, has_roots })
+        let gzip = Gzip::new(server.gzip);
+        Ok(Self { server, agent, has_roots, gzip })
     }
 
     pub(super) fn is_for(&self, server: &Server) -> bool {
@@ -47,6 +50,23 @@ impl Client {
     }
 
     pub(super) fn ask(&mut self, request: &Request) -> Result<Answer, String> {
+        let Method::Post(body) = &request.method else { return self.go(request, None) };
+        let compressed = self.gzip.compress(body).map_err(|error| format!("gzip: {error}"))?;
+        let Some(compressed) = compressed else { return self.go(request, None) };
+        let answer = self.go(request, Some(&compressed))?;
+        if !self.gzip.handle_answer(answer.status) {
+            return Ok(answer);
+        }
+        let plain = self.go(request, None)?;
+        if self.gzip.handle_plain_answer(plain.status) {
+            let (url, status) = (&self.server.url, answer.status);
+            log::warn!("{url} takes no gzip (it answered {status}): bodies go uncompressed from here on");
+        }
+        Ok(plain)
+    }
+
+    /// Sends the request, with the body as compressed before if it is to be.
+    fn go(&mut self, request: &Request, compressed: Option<&[u8]>) -> Result<Answer, String> {
         let authorization = self.server.auth.as_ref().map(authorization).transpose()?;
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -64,7 +84,11 @@ impl Client {
                     if let Some(id) = &request.id {
                         post = post.header("X-Stbeacon-Id", id);
                     }
-                    post.header(header::CONTENT_TYPE, "application/json").send(&body[..])
+                    let post = post.header(header::CONTENT_TYPE, "application/json");
+                    match compressed {
+                        Some(compressed) => post.header(header::CONTENT_ENCODING, "gzip").send(compressed),
+                        None => post.send(&body[..]),
+                    }
                 }
             };
             let mut response = response.map_err(|error| describe(&error))?;

@@ -4,6 +4,7 @@
 //! are bounded: the loop hands over one request at a time and gets one [`Outcome`] back for each.
 
 mod client;
+mod gzip;
 mod tls;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) url: HttpUrl,
     pub(crate) auth: Option<Auth>,
     pub(crate) tls: Tls,
+    /// Whether bodies that are sent there are compressed, for as long as it takes such.
+    pub(crate) gzip: bool,
 }
 
 /// One request.

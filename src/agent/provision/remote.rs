@@ -161,7 +161,7 @@ impl Remote {
 
 impl From<ServerOrigin> for Server {
     fn from(ServerOrigin { url, ca }: ServerOrigin) -> Self {
-        Self { url, auth: None, tls: Tls { ca, client: None } }
+        Self { url, auth: None, tls: Tls { ca, client: None }, gzip: false }
     }
 }
 

@@ -8,6 +8,7 @@ mod cli;
 mod common;
 
 mod daemon;
+mod gzip;
 mod netlink;
 mod provisioning;
 mod service;

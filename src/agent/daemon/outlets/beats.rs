@@ -115,7 +115,8 @@ impl BeatOutlet {
         };
         let Some(beat) = self.beats.poll_request(now, &wall) else { return };
         let Heartbeat { gateway, auth, tls, .. } = &self.settings;
-        let server = Arc::new(Server { url: gateway.clone(), auth: auth.clone(), tls: tls.clone() });
+        let server =
+            Arc::new(Server { url: gateway.clone(), auth: auth.clone(), tls: tls.clone(), gzip: false });
         let url = HttpUrl::parse(&beat.url);
         let request = url.map(|url| Request {
             server,

@@ -236,7 +236,7 @@ impl LineOutlet {
             // A configuration that came encrypted must not lead credentials to where they are not.
             let came_safe = matches!(&self.settings.config, ConfigSource::Url(from) if from.is_https());
             let auth = self.settings.auth.clone().filter(|_| url.is_https() || !came_safe);
-            Arc::new(Server { url, auth, tls: self.settings.tls.clone() })
+            Arc::new(Server { url, auth, tls: self.settings.tls.clone(), gzip: false })
         });
         if self.server != server {
             self.lanes.handle_new_target(now);
@@ -247,7 +247,7 @@ impl LineOutlet {
 
     fn fetch(&mut self, now: Millis, url: HttpUrl) {
         let MediaAnalytics { auth, tls, .. } = &self.settings;
-        let server = Arc::new(Server { url: url.clone(), auth: auth.clone(), tls: tls.clone() });
+        let server = Arc::new(Server { url: url.clone(), auth: auth.clone(), tls: tls.clone(), gzip: false });
         let method = Method::Get;
         let request =
             Request { server, url, method, mac: String::new(), id: None, max_answer: config::MAX_BYTES };

@@ -1,6 +1,7 @@
 //! A box in small: the real daemon in a directory of its own, a player that speaks the protocol, a real server.
 
 use std::fs;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -250,6 +251,7 @@ pub(crate) fn boottime() -> u64 {
 pub(crate) struct Got {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// As it was before it was compressed.
     pub(crate) body: String,
     /// Who asked, by its end of the connection.
     pub(crate) peer: Option<SocketAddr>,
@@ -303,11 +305,20 @@ impl Server {
         let (sender, got) = channel();
         thread::spawn(move || {
             for mut request in server.incoming_requests() {
-                let mut body = String::new();
-                request.as_reader().read_to_string(&mut body).unwrap();
+                let mut raw = Vec::new();
+                request.as_reader().read_to_end(&mut raw).unwrap();
                 let headers = request.headers().iter();
-                let headers =
+                let headers: Vec<_> =
                     headers.map(|h| (h.field.as_str().to_string(), h.value.as_str().to_string())).collect();
+                let is_gzip = headers
+                    .iter()
+                    .any(|(name, value)| name.eq_ignore_ascii_case("Content-Encoding") && value == "gzip");
+                let mut body = String::new();
+                if is_gzip {
+                    flate2::read::GzDecoder::new(&raw[..]).read_to_string(&mut body).unwrap();
+                } else {
+                    body = String::from_utf8(raw).unwrap();
+                }
                 let path = request.url().to_owned();
                 let peer = request.remote_addr().copied();
                 let got = Got { path, headers, body, peer };
