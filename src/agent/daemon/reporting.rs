@@ -6,14 +6,14 @@ use stbeacon_core::player::SessionId;
 use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::Snapshot;
 use stbeacon_core::spool::Drops;
-use stbeacon_core::stb::{Measured, MediaOptions, Network};
+use stbeacon_core::stb::{AgentFigures, Measured, MediaOptions, Network};
 use stbeacon_core::time::Millis;
 use stbeacon_core::uplink::{Accumulator, Delivery, DeliveryPolicy, HoldLimits, RequestId, Verdict};
 
 use crate::http::{self, Method, Request, Server, Worker};
 use crate::sampler::Sampler;
 use crate::status::{DeliveryStatus, DropStatus, ErrorStatus, QueueStatus};
-use crate::{clock, random};
+use crate::{box_facts, clock, random};
 
 use super::answers::{Answers, judge};
 use super::store::Store;
@@ -75,7 +75,8 @@ impl Reporting {
     pub(super) fn handle_snapshot(&mut self, now: Millis, snapshot: &Snapshot, provisioning: &Provisioning) {
         if wants_media(provisioning) {
             if self.accumulator.is_on() {
-                self.store.push_session(now, snapshot, &options(provisioning));
+                let options = self.options(now, provisioning);
+                self.store.push_session(now, snapshot, &options);
             } else {
                 self.dropped_off = self.dropped_off.saturating_add(1);
             }
@@ -111,7 +112,8 @@ impl Reporting {
         provisioning: &Provisioning,
     ) {
         let is_wanted = self.accumulator.is_on() && wants_media(provisioning);
-        self.store.note_totals(now, running.filter(|_| is_wanted), &options(provisioning));
+        let options = self.options(now, provisioning);
+        self.store.note_totals(now, running.filter(|_| is_wanted), &options);
     }
 
     /// The sessions of a former agent that nobody has told of again; they have their reports now.
@@ -248,6 +250,27 @@ impl Reporting {
         }
     }
 
+    fn options(&self, now: Millis, provisioning: &Provisioning) -> MediaOptions {
+        let reports = &provisioning.reports;
+        let agent = if reports.extended { self.figures(now) } else { AgentFigures::default() };
+        MediaOptions { extended: reports.extended, url_redact: reports.url_redact, agent }
+    }
+
+    /// How the agent fares, for those who want to know with each report.
+    fn figures(&self, now: Millis) -> AgentFigures {
+        let (queue, deliveries) = (self.queue_status(now), self.delivery_status());
+        AgentFigures {
+            rss_bytes: box_facts::resident_bytes(),
+            reports_delivered: deliveries.delivered_reports,
+            reports_dropped: self.drop_status().sum(),
+            queue_reports: queue.accumulating.saturating_add(queue.reports),
+            queue_bytes: queue.bytes,
+            flash_written_bytes: queue.flash_written,
+            requests: deliveries.requests,
+            requests_failed: deliveries.failed(),
+        }
+    }
+
     pub(super) fn delivery_status(&self) -> DeliveryStatus {
         let counts = self.delivery.counts();
         DeliveryStatus { delivered_reports: counts.delivered, ..self.answers.status(counts.requests) }
@@ -272,11 +295,6 @@ pub(super) fn in_memory() -> DeliveryPolicy {
 
 fn wants_media(provisioning: &Provisioning) -> bool {
     provisioning.statistics.as_ref().is_none_or(|statistics| statistics.media.is_some())
-}
-
-fn options(provisioning: &Provisioning) -> MediaOptions {
-    let reports = &provisioning.reports;
-    MediaOptions { extended: reports.extended, url_redact: reports.url_redact }
 }
 
 /// What the box is called in the header that lets a receiver know a request again.

@@ -347,9 +347,27 @@ impl From<Network> for InterfaceStatus {
     }
 }
 
+// === impl DropStatus ===
+
+impl DropStatus {
+    /// All that is lost, for whatever reason.
+    pub(crate) fn sum(self) -> u64 {
+        let Self { refused, aged, full, no_space, corrupt, too_large, off } = self;
+        [refused, aged, full, no_space, corrupt, too_large, off].into_iter().fold(0, u64::saturating_add)
+    }
+}
+
 // === impl DeliveryStatus ===
 
 impl DeliveryStatus {
+    /// Requests that were not answered with 2xx.
+    pub(crate) fn failed(&self) -> u64 {
+        let Self { status_3xx, status_4xx, status_5xx, status_other, unreachable, .. } = *self;
+        [status_3xx, status_4xx, status_5xx, status_other, unreachable]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+
     /// Counts one answer.
     pub(crate) const fn count(&mut self, status: u16) {
         let class = match status {

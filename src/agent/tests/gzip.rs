@@ -29,7 +29,12 @@ fn a_server_that_takes_it_gets_it() {
         session(&player, id);
         let got = server.next();
         assert!(is_gzip(&got), "{got:?}");
-        assert_eq!(got.reports()[0]["qoe"]["session"], id);
+        let report = &got.reports()[0];
+        assert_eq!(report["qoe"]["session"], id);
+        // How the agent itself fares rides along.
+        let agent = &report["qoe"]["agent"];
+        assert!(agent["rss_bytes"].as_u64() > Some(1 << 20), "{agent}");
+        assert_eq!(agent["reports_delivered"], u64::from(id == "1-2"), "{agent}");
         let length: usize = got.header("Content-Length").unwrap().parse().unwrap();
         assert!(length < got.body.len(), "{length} bytes for {}", got.body.len());
         assert_eq!(got.header("Content-Type"), Some("application/json"));

@@ -1,6 +1,6 @@
 //! Measurements before it is known what time it is, and how they become reports.
 
-use super::qoe::Qoe;
+use super::qoe::{AgentFigures, Qoe};
 use super::redact::redact;
 use super::report::{FrameCounts, Media, MediaReport, Network, NetworkReport, Report, Span};
 use crate::player::Frames;
@@ -39,6 +39,8 @@ pub struct MediaOptions {
     pub extended: bool,
     /// Strips user-info and query from URLs; see [`redact`].
     pub url_redact: bool,
+    /// For the `qoe` object.
+    pub agent: AgentFigures,
 }
 
 // === impl Measured ===

@@ -73,6 +73,32 @@ pub struct Qoe {
     pub width: u32,
     /// Height of the picture in pixels.
     pub height: u32,
+    /// The agent itself, when the report was taken.
+    pub agent: AgentFigures,
+}
+
+/// How the agent that tells all this fares: what it holds and what it has lost, so that silence can be told from
+/// peace. Counted since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(default)]
+pub struct AgentFigures {
+    /// Its memory that is in RAM, in bytes; 0 if unknown.
+    pub rss_bytes: u64,
+    /// Reports that the server took.
+    pub reports_delivered: u64,
+    /// Reports that are lost, for whatever reason.
+    pub reports_dropped: u64,
+    /// Reports that wait for delivery.
+    pub queue_reports: u64,
+    /// What they take, in bytes.
+    pub queue_bytes: u64,
+    /// What was written to flash, in bytes.
+    pub flash_written_bytes: u64,
+    /// Requests to the server, answered or not.
+    pub requests: u64,
+    /// Those of them that were not answered with 2xx.
+    pub requests_failed: u64,
 }
 
 /// One number for pictures and one for sound.
@@ -134,6 +160,7 @@ impl Qoe {
             container: text(&tags.container),
             width: representation.width.unwrap_or_default(),
             height: representation.height.unwrap_or_default(),
+            agent: options.agent,
         }
     }
 
@@ -141,7 +168,7 @@ impl Qoe {
         let Self { session, error_code, error_message, title, video_codec, audio_codec, container, .. } =
             self;
         let texts = [session, error_code, error_message, title, video_codec, audio_codec, container];
-        750 + texts.map(String::len).iter().sum::<usize>()
+        955 + texts.map(String::len).iter().sum::<usize>()
     }
 }
 

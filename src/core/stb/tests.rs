@@ -13,7 +13,18 @@ use crate::time::{Millis, WallAnchor};
 /// The box booted at 1 700 000 000.
 const ANCHOR: WallAnchor = WallAnchor { at: Millis(0), unix_ms: 1_700_000_000_000 };
 
-const REDACTED: MediaOptions = MediaOptions { extended: true, url_redact: true };
+const REDACTED: MediaOptions = MediaOptions { extended: true, url_redact: true, agent: AGENT };
+
+const AGENT: AgentFigures = AgentFigures {
+    rss_bytes: 5_000_000,
+    reports_delivered: 12,
+    reports_dropped: 1,
+    queue_reports: 3,
+    queue_bytes: 2_100,
+    flash_written_bytes: 4_096,
+    requests: 9,
+    requests_failed: 2,
+};
 
 /// The stock page's example of a whole request, with the comma that it has behind the media report's last field.
 const STOCK_BATCH: &str = r#"[ { "type" : "media", "timestamp" : 1509629380,
@@ -177,7 +188,7 @@ fn the_size_that_limits_go_by_is_about_right() {
         Report::Network(NetworkReport { network, .. }) => network,
         Report::Media(_) => panic!(),
     };
-    let options = MediaOptions { extended: true, url_redact: false };
+    let options = MediaOptions { extended: true, url_redact: false, agent: AGENT };
     for measured in [
         Measured::Network { at: Millis(0), network },
         Measured::media(&played("udp://225.100.100.1:1234"), &MediaOptions::default()),
@@ -333,7 +344,7 @@ fn qoe() -> impl Strategy<Value = Qoe> {
         vec![None, Some(End), Some(Stop), Some(Error), Some(Replaced), Some(PlayerGone), Some(AgentStop)];
     let ts = prop::sample::select(vec![TsView::None, TsView::Seen, TsView::Unavailable]);
     let texts = prop::collection::vec(text(), 7);
-    (prop::sample::select(reasons), ts, texts, any::<[u64; 20]>(), any::<[u32; 3]>()).prop_map(
+    (prop::sample::select(reasons), ts, texts, any::<[u64; 27]>(), any::<[u32; 3]>()).prop_map(
         |(close_reason, ts, texts, n, [fatal, width, height])| {
             let [session, error_code, error_message, title, video_codec, audio_codec, container] =
                 <[String; 7]>::try_from(texts).unwrap();
@@ -367,6 +378,16 @@ fn qoe() -> impl Strategy<Value = Qoe> {
                 container,
                 width,
                 height,
+                agent: AgentFigures {
+                    rss_bytes: n[19],
+                    reports_delivered: n[20],
+                    reports_dropped: n[21],
+                    queue_reports: n[22],
+                    queue_bytes: n[23],
+                    flash_written_bytes: n[24],
+                    requests: n[25],
+                    requests_failed: n[26],
+                },
             }
         },
     )
