@@ -25,7 +25,7 @@ fn a_server_that_takes_it_gets_it() {
     let server = Server::start(Vec::new());
     let test_box = TestBox::started(&provisioning(&server.url()));
     let player = test_box.connect();
-    for id in ["1-1", "1-2"] {
+    for (delivered, id) in [(0_u64, "1-1"), (1, "1-2")] {
         session(&player, id);
         let got = server.next();
         assert!(is_gzip(&got), "{got:?}");
@@ -34,7 +34,8 @@ fn a_server_that_takes_it_gets_it() {
         // How the agent itself fares rides along.
         let agent = &report["qoe"]["agent"];
         assert!(agent["rss_bytes"].as_u64() > Some(1 << 20), "{agent}");
-        assert_eq!(agent["reports_delivered"], u64::from(id == "1-2"), "{agent}");
+        assert_eq!(agent["reports_delivered"], delivered, "{agent}");
+        test_box.wait_for_status("/deliveries/delivered_reports", &(delivered + 1).into());
         let length: usize = got.header("Content-Length").unwrap().parse().unwrap();
         assert!(length < got.body.len(), "{length} bytes for {}", got.body.len());
         assert_eq!(got.header("Content-Type"), Some("application/json"));
