@@ -25,3 +25,4 @@ mod outages;
 mod service;
 mod streams;
 mod threads;
+mod torture;

@@ -180,6 +180,9 @@ impl Arrived {
                 }
                 this.reports += 1;
                 let id = request.report_id(place);
+                if id.is_empty() {
+                    this.wrong.push(format!("the report of {name} has no id in {:?}", request.id));
+                }
                 // A session that is told in two parts has two reports, each with a number of its own.
                 if ids
                     .insert(format!("{name} {} {}", media.begin, media.end), id.clone())
@@ -211,14 +214,16 @@ impl Taken {
 
     /// What the report at this place can be known by: the request's id holds the numbers of its reports.
     fn report_id(&self, place: usize) -> String {
-        let Some((boot, numbers)) = self.id.rsplit_once('-') else { return String::new() };
-        let numbers = numbers.split(',').filter_map(|run| {
-            let (first, last) = run.split_once('+').unwrap_or((run, "0"));
-            let (first, more): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-            Some(first..=first + more)
+        let Some((_, sections)) = self.id.split_once('-') else { return String::new() };
+        let sections = sections.split(';').filter_map(|section| section.split_once('-'));
+        let runs = sections.flat_map(|(boot, runs)| runs.split(',').map(move |run| (boot, run)));
+        let numbers = runs.filter_map(|(boot, run)| {
+            let (first, more) = run.split_once('+').unwrap_or((run, "0"));
+            let number = |text| u64::from_str_radix(text, 16).ok();
+            let (first, more) = (number(first)?, number(more)?);
+            Some((first..=first.checked_add(more)?).map(move |number| (boot, number)))
         });
-        let number = numbers.flatten().nth(place);
-        number.map_or_else(String::new, |number| format!("{boot}-{number}"))
+        numbers.flatten().nth(place).map_or_else(String::new, |(boot, number)| format!("{boot}-{number:x}"))
     }
 }
 

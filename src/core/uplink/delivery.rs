@@ -100,8 +100,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// How many reports it holds.
     pub reports: usize,
-    /// Names the very reports in it, the same however often they are sent together: their boot, and the first
-    /// one's number with a sum over all. `None` if one of them has no record.
+    /// Names each report in it, in order: boots, numbers, and after a `+` how many follow on a number, all in hex,
+    /// such as `5f3a…-1c0000+4,1c0007`. `None` if one of them has no record.
     pub name: Option<String>,
 }
 
@@ -564,18 +564,36 @@ impl Default for DeliveryPolicy {
     }
 }
 
-/// A request may hold other reports after a restart than before, so the first one's number alone would not do.
+/// `BOOT-NUMBER+MORE,NUMBER;BOOT-…`: a batch may be sent in parts later, or together with more after a restart, so
+/// that nothing less than all numbers lets a receiver know each report again.
 fn name(origins: impl Iterator<Item = Option<Origin>>) -> Option<String> {
-    let (mut first, mut sum) = (None, 0xcbf2_9ce4_8422_2325_u64);
-    for origin in origins {
-        let Origin { boot, id } = origin?;
-        first.get_or_insert((boot, id.seq));
-        // FNV-1a.
-        for byte in [boot.0, id.seq].map(u64::to_le_bytes).as_flattened() {
-            sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut name = String::new();
+    let mut run: Option<(BootId, u64, u64)> = None;
+    let close = |name: &mut String, run: Option<(BootId, u64, u64)>| {
+        if let Some((_, first, last)) = run.filter(|(_, first, last)| last > first) {
+            name.push_str(&format!("+{:x}", last - first));
         }
+    };
+    for origin in origins {
+        let Origin { boot, id: RecordId { seq, .. } } = origin?;
+        match &mut run {
+            Some((of, _, last)) if *of == boot && last.checked_add(1) == Some(seq) => {
+                *last = seq;
+                continue;
+            }
+            before => {
+                close(&mut name, *before);
+                match before {
+                    Some((of, ..)) if *of == boot => name.push_str(&format!(",{seq:x}")),
+                    Some(_) => name.push_str(&format!(";{boot}-{seq:x}")),
+                    None => name.push_str(&format!("{boot}-{seq:x}")),
+                }
+            }
+        }
+        run = Some((boot, seq, seq));
     }
-    first.map(|(boot, seq)| format!("{boot}-{seq:x}.{sum:016x}"))
+    close(&mut name, run);
+    run.map(|_| name)
 }
 
 const fn is_media(report: &Report) -> bool {
@@ -584,4 +602,27 @@ const fn is_media(report: &Report) -> bool {
 
 fn count(reports: usize) -> u64 {
     u64::try_from(reports).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::spool::Queue;
+
+    #[rstest]
+    #[case::none(&[], None)]
+    #[case::one(&[(1, 16)], Some("0000000000000001-10"))]
+    #[case::a_run(&[(1, 16), (1, 17), (1, 18)], Some("0000000000000001-10+2"))]
+    #[case::gaps(&[(1, 16), (1, 18), (1, 19)], Some("0000000000000001-10,12+1"))]
+    #[case::backwards(&[(1, 18), (1, 16)], Some("0000000000000001-12,10"))]
+    #[case::two_boots(&[(1, 16), (1, 17), (2, 18)], Some("0000000000000001-10+1;0000000000000002-12"))]
+    fn a_request_names_each_report(#[case] records: &[(u64, u64)], #[case] expected: Option<&str>) {
+        let origin = |&(boot, seq): &(u64, u64)| {
+            Some(Origin { boot: BootId(boot), id: RecordId { queue: Queue(0), seq } })
+        };
+        assert_eq!(name(records.iter().map(origin)).as_deref(), expected);
+        assert_eq!(name(records.iter().map(origin).chain([None])), None, "all of them or none");
+    }
 }
