@@ -252,9 +252,10 @@ impl Daemon {
             log::info!("player {:?} is here, pid {pid}, user {uid}", hello.player);
             player.name.clone_from(&hello.player);
         }
-        if let Event::Session(id, SessionEvent::Open(open)) = &message.event {
-            log::debug!("player {pid} opens session {id}: {}", redact(&open.url));
-        }
+        let opened = match &message.event {
+            Event::Session(id, SessionEvent::Open(open)) => Some((id.clone(), redact(&open.url))),
+            _ => None,
+        };
         if let Err(reject) = self.sessions.handle_message(now, peer, message) {
             self.datagrams.rejected = self.datagrams.rejected.saturating_add(1);
             if self.rejections.due(now, pid) {
@@ -262,6 +263,11 @@ impl Daemon {
             }
         }
         self.take_snapshots(now);
+        if let Some((id, url)) = opened {
+            // From here on it has a report, whoever is killed.
+            self.reporting.note_totals(now, self.sessions.live(now), &self.provisioning);
+            log::debug!("player {pid} opens session {id}: {url}");
+        }
     }
 
     fn take_snapshots(&mut self, now: Millis) {
