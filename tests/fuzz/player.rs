@@ -308,7 +308,9 @@ impl World {
 fn report(snapshot: &Snapshot) {
     let wall = WallAnchor { at: Millis(0), unix_ms: 1_700_000_000_000 };
     for (extended, url_redact) in [(false, false), (true, true)] {
-        let report = Measured::media(snapshot, &MediaOptions { extended, url_redact }).stamp(&wall);
+        let report =
+            Measured::media(snapshot, &MediaOptions { extended, url_redact, ..MediaOptions::default() })
+                .stamp(&wall);
         let body = encode_batch(&[report]);
         let read = decode_batch(&body).unwrap_or_else(|e| panic!("{}: {e}", String::from_utf8_lossy(&body)));
         assert_eq!(encode_batch(&read.reports), body);

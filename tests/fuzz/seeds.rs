@@ -224,7 +224,8 @@ fn bodies() -> Vec<Vec<u8>> {
         }
         while let Some(snapshot) = sessions.poll_snapshot() {
             for extended in [false, true] {
-                measured.push(Measured::media(&snapshot, &MediaOptions { extended, url_redact: false }));
+                measured
+                    .push(Measured::media(&snapshot, &MediaOptions { extended, ..MediaOptions::default() }));
             }
         }
     }
