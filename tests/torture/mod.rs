@@ -104,6 +104,11 @@ pub fn run(plan: Plan, mut progress: impl FnMut(u32)) -> Result<Outcome, Error> 
     reports.calm();
     lines.calm();
     log.push_str(&daemon.log());
+    // A new start waits for no backoff of the old one, which may be minutes by now.
+    wait::until("the daemon to be up", Duration::from_secs(10), || {
+        daemon.log().contains("listens on").then_some(())
+    })?;
+    daemon = daemon.restart()?;
     let taken = Taken::sessions_in(&log);
     outcome.sessions = taken.len();
     outcome.long_sessions = taken.iter().filter(|id| id.starts_with("long")).count();
