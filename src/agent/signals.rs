@@ -22,33 +22,35 @@ pub(crate) enum Signal {
 /// The signals that have come.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    stop: UnixStream,
-    reload: UnixStream,
+    stop: StdUnixStream,
+    reload: StdUnixStream,
 }
 
 // === impl Signals ===
 
 impl Signals {
-    /// From here on they do not end the process any more. Needs a tokio reactor.
+    /// From here on they do not end the process any more: each waits until it is read. The first thing that the
+    /// daemon does, for whoever has seen it may ask it to stop.
     pub(crate) fn register() -> io::Result<Self> {
         Ok(Self { stop: pipe_of(&[SIGTERM, SIGINT])?, reload: pipe_of(&[SIGHUP])? })
     }
 
-    /// Passes signals on for as long as the daemon runs.
-    pub(crate) fn watch(self, inputs: &Sender<Input>) {
+    /// Passes signals on for as long as the daemon runs, first those that have come already. Needs a tokio reactor.
+    pub(crate) fn watch(self, inputs: &Sender<Input>) -> io::Result<()> {
         for (pipe, signal) in [(self.stop, Signal::Stop), (self.reload, Signal::Reload)] {
-            tokio::task::spawn_local(pass_on(pipe, signal, inputs.clone()));
+            tokio::task::spawn_local(pass_on(UnixStream::from_std(pipe)?, signal, inputs.clone()));
         }
+        Ok(())
     }
 }
 
-fn pipe_of(signals: &[i32]) -> io::Result<UnixStream> {
+fn pipe_of(signals: &[i32]) -> io::Result<StdUnixStream> {
     let (ours, theirs) = StdUnixStream::pair()?;
     for signal in signals {
         pipe::register(*signal, theirs.try_clone()?)?;
     }
     ours.set_nonblocking(true)?;
-    UnixStream::from_std(ours)
+    Ok(ours)
 }
 
 async fn pass_on(pipe: UnixStream, signal: Signal, inputs: Sender<Input>) {

@@ -49,6 +49,8 @@ pub(crate) struct Setup {
 /// # Errors
 /// Where it cannot start.
 pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| Failure::environment(format!("cannot start: {error}"));
+    let signals = Signals::register().map_err(cannot)?;
     let service = Service::from_env();
     let mut source = Source::new(setup.provisioning, &setup.state_directory);
     let provisioning = source.start()?;
@@ -60,13 +62,12 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
     let store = Store::open(&setup.runtime_directory, &setup.state_directory)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::environment(format!("cannot start: {error}")))?;
+    let runtime = runtime.map_err(cannot)?;
     LocalSet::new().block_on(&runtime, async move {
-        let cannot = |error: std::io::Error| Failure::environment(format!("cannot start: {error}"));
         let (inputs, queue) = channel(INPUTS);
         let (outcomes, mut answered) = channel(INPUTS);
         let worker = Worker::start(Asker::Reports, outcomes.clone()).map_err(cannot)?;
-        Signals::register().map_err(cannot)?.watch(&inputs);
+        signals.watch(&inputs).map_err(cannot)?;
         let players = tokio_listener(player_listener).map_err(cannot)?;
         let control = tokio_listener(control_listener).map_err(cannot)?;
 

@@ -1,13 +1,18 @@
 //! What the service manager hears of the daemon, on a real socket.
 
+use std::fs::File;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 
-use crate::common::{Server, TestBox, media_only};
+use crate::common::{Server, TestBox, media_only, until};
 
 /// Where the daemon sends it.
 struct Manager {
@@ -139,4 +144,27 @@ fn a_reload_waits_for_the_server() {
     manager.hear("READY=1");
     assert!(start.elapsed() > Duration::from_millis(500), "{:?}", start.elapsed());
     server.next();
+}
+
+/// However early it is asked to stop, it ends in order. Its file comes through a pipe here, so that it is caught
+/// before it listens.
+#[test]
+fn a_stop_before_it_listens_is_obeyed_in_order() {
+    let test_box = &mut TestBox::new("");
+    let path = test_box.path("provision.xml");
+    std::fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    test_box.spawn(&mut test_box.run_command());
+    // There is nobody to write to until it reads.
+    let mut writes = File::options();
+    writes.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let mut pipe = until("the daemon to read its file", || writes.open(&path).ok());
+    assert!(!test_box.path("player.sock").exists(), "it is not that far");
+    test_box.signal(Signal::SIGTERM);
+    pipe.write_all(media_only("http://127.0.0.1:9/", 3600).as_bytes()).unwrap();
+    drop(pipe);
+    let status = test_box.ended();
+    assert!(status.success(), "{status}: {}", test_box.log());
+    assert!(test_box.log().contains("stopped"), "{}", test_box.log());
+    assert!(!test_box.path("player.sock").exists(), "nothing is left behind");
 }

@@ -118,11 +118,16 @@ impl TestBox {
 
     /// This command, and waits until it listens.
     pub(crate) fn start_command(&mut self, command: &mut Command) {
-        let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let listens = |log: &str| log.matches("listens on").count();
         let before = listens(&self.log());
-        self.child = Some(command.stderr(log).spawn().unwrap());
+        self.spawn(command);
         until("the daemon to listen", || (listens(&self.log()) > before).then_some(()));
+    }
+
+    /// This command, which need not come to listen.
+    pub(crate) fn spawn(&mut self, command: &mut Command) {
+        let log = fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
+        self.child = Some(command.stderr(log).spawn().unwrap());
     }
 
     pub(crate) fn log(&self) -> String {
