@@ -15,6 +15,7 @@
 //! | [`Remote`] | a player of an application's own, controlled from here |
 //! | [`show`] | a play-back with all that can happen in one, and what lines must say of it |
 //! | [`torture`] | kills at random instants, while the server is at its worst |
+//! | [`FakeSuspend`] | a fake: the clocks of a box that was suspended |
 //! | [`Netns`] | a network namespace with traffic in it |
 //!
 //! Everything gives [`Error`], never a panic: the demo is built on it too. Nothing sleeps for a time that
@@ -37,6 +38,7 @@ mod remote;
 pub mod report;
 pub mod show;
 mod stb;
+mod suspend;
 pub mod torture;
 pub mod ts;
 pub mod wait;
@@ -54,3 +56,4 @@ pub use receiver::{Answer, Post, Receiver};
 pub use remote::{Remote, Said};
 pub use report::{Media, Network, Report};
 pub use stb::{Run, Stb};
+pub use suspend::FakeSuspend;

@@ -63,7 +63,8 @@ impl Player {
         self
     }
 
-    /// With an environment variable. `GST_TRACERS` is added to, not replaced, where this way in needs it.
+    /// With an environment variable. `GST_TRACERS` and `LD_PRELOAD` are added to, not replaced, where this way in needs
+    /// them.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -136,8 +137,11 @@ impl Player {
             None if self.way == Way::Unwatched => PathBuf::new(),
             None => self.artifacts.tracer()?,
         };
-        let mut tracers: Vec<&str> =
-            self.env.iter().filter(|(n, _)| n == "GST_TRACERS").map(|(_, v)| v.as_str()).collect();
+        let given = |name: &str| -> Vec<String> {
+            self.env.iter().filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect()
+        };
+        let mut tracers = given("GST_TRACERS");
+        let mut preloads = given("LD_PRELOAD");
         let mut plugins = Vec::new();
         if self.elements {
             plugins.push(self.artifacts.elements_dir()?);
@@ -148,18 +152,18 @@ impl Player {
             Way::Tracers => {
                 plugins.push(self.artifacts.tracer_dir(&tracer)?);
                 registry = if self.tracer.is_some() { "other-tracer" } else { "tracers" };
-                tracers.push("stbeacon");
+                tracers.push("stbeacon".to_owned());
             }
             Way::Preload => {
                 registry = "preload";
-                command.env("LD_PRELOAD", &tracer);
+                preloads.push(tracer.to_string_lossy().into_owned());
             }
             Way::Unwatched => registry = "unwatched",
         }
         let registry = if self.elements { registry.to_owned() } else { format!("{registry}-stock") };
         let plugins = std::env::join_paths(plugins)
             .map_err(|e| Error::io("a target directory with a colon in it", e))?;
-        let others = self.env.iter().filter(|(n, _)| n != "GST_TRACERS");
+        let others = self.env.iter().filter(|(n, _)| n != "GST_TRACERS" && n != "LD_PRELOAD");
         command
             .env("GST_PLUGIN_PATH", plugins)
             .env("GST_REGISTRY", self.artifacts.scratch("registry")?.join(registry))
@@ -168,6 +172,9 @@ impl Player {
             .envs(others.map(|(n, v)| (n, v)));
         if !tracers.is_empty() {
             command.env("GST_TRACERS", tracers.join(";"));
+        }
+        if !preloads.is_empty() {
+            command.env("LD_PRELOAD", preloads.join(":"));
         }
         Ok(command)
     }

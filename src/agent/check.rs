@@ -5,11 +5,11 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lexopt::Arg;
+use lexopt::{Arg, ValueExt};
 use stbeacon_core::provisioning::Parsed;
 
 use crate::cli::{self, Failure};
-use crate::provision::{self, ServerOrigin};
+use crate::provision::{self, Credentials, ServerOrigin};
 use crate::sampler::Sampler;
 
 const HELP: &str = "\
@@ -29,24 +29,34 @@ Usage: stbeacon check [OPTIONS] FILE|URL|-
 Options:
       --explain  what is done anyway
       --ca FILE  certificate authorities to trust for a URL, PEM [default: the system's]
+      --cert FILE, --key FILE
+                 the box's own certificate and its key, PEM
+      --secret FILE
+                 holds a token, or with --user the password; only its owner may read it
+      --user USER
   -q, --quiet    only what is wrong or would be ignored, and the verdict
   -h, --help     this text
 
 Examples:
   stbeacon check /etc/stbeacon/provision.xml
   stbeacon check http://prov.example.net
+  stbeacon check --user box --secret /etc/stbeacon/prov.secret https://prov.example.net
   curl -s http://prov.example.net/prov/tvip_provision.xml | stbeacon check -
 
 ";
 
 pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let mut what: Option<OsString> = None;
-    let mut ca: Option<PathBuf> = None;
+    let mut credentials = Credentials::default();
     let mut is_quiet = false;
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Long("explain") => is_quiet = false,
-            Arg::Long("ca") => ca = Some(args.value()?.into()),
+            Arg::Long("ca") => credentials.ca = Some(args.value()?.into()),
+            Arg::Long("cert") => credentials.cert = Some(args.value()?.into()),
+            Arg::Long("key") => credentials.key = Some(args.value()?.into()),
+            Arg::Long("user") => credentials.user = Some(args.value()?.string()?),
+            Arg::Long("secret") => credentials.secret = Some(args.value()?.into()),
             Arg::Long("quiet") | Arg::Short('q') => is_quiet = true,
             Arg::Long("help") | Arg::Short('h') => {
                 cli::print_help(HELP);
@@ -57,7 +67,7 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
         }
     }
     let what = what.ok_or_else(|| Failure::usage("which file? See stbeacon check --help"))?;
-    let (name, parsed) = read(what, ca)?;
+    let (name, parsed) = read(what, credentials)?;
     let mut text = if is_quiet { String::new() } else { parsed.explain_settings().to_string() };
     for note in &parsed.notes {
         text.push_str(&format!("{name}:{}:{}: note: {}\n", note.line, note.column, note.message));
@@ -67,7 +77,7 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
 }
 
 /// What is to be checked, and by which name it goes.
-fn read(what: OsString, ca: Option<PathBuf>) -> Result<(String, Parsed), Failure> {
+fn read(what: OsString, credentials: Credentials) -> Result<(String, Parsed), Failure> {
     if what == "-" {
         let name = "standard input".to_owned();
         let mut bytes = Vec::new();
@@ -77,8 +87,8 @@ fn read(what: OsString, ca: Option<PathBuf>) -> Result<(String, Parsed), Failure
         return Ok((name, parsed));
     }
     if let Some(url) = what.to_str().filter(|text| text.contains("://")) {
-        let origin =
-            ServerOrigin::new(url, ca).map_err(|error| Failure::input(format!("the URL: {error}")))?;
+        let origin = ServerOrigin::new(url, credentials)
+            .map_err(|error| Failure::input(format!("the URL: {error}")))?;
         let name = origin.url.to_string();
         return Ok((name, provision::fetch_once(origin, mac()).map_err(Failure::input)?));
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
+use stbeacon_core::sleep::Reading;
 use stbeacon_core::time::{Millis, WallAnchor};
 
 /// When this program was built, in UNIX seconds: see `build.rs`.
@@ -14,6 +15,15 @@ pub(crate) fn now() -> Millis {
     let Ok(time) = clock_gettime(ClockId::CLOCK_BOOTTIME) else { return Millis(0) };
     let millis = Duration::from(time).as_millis();
     Millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// Both clocks that tell whether the box has slept.
+pub(crate) fn reading() -> Reading {
+    let monotonic = || {
+        let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+        Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    };
+    Reading { before: monotonic(), boottime: now(), after: monotonic() }
 }
 
 /// What the calendar says now; `None` while it stands before this program was built, that is, was never set.

@@ -9,7 +9,7 @@ use stbeacon_core::player;
 
 use crate::cli::{self, Failure};
 use crate::daemon::{self, Setup};
-use crate::provision::{Origin, ServerOrigin};
+use crate::provision::{Credentials, Origin, ServerOrigin};
 use crate::sockets::Access;
 use crate::{control, logging};
 
@@ -22,6 +22,10 @@ const SOCKET_GROUP_ENV: &str = "STBEACON_SOCKET_GROUP";
 const SOCKET_MODE_ENV: &str = "STBEACON_SOCKET_MODE";
 const SERVER_ENV: &str = "STBEACON_PROVISIONING_URL";
 const SERVER_CA_ENV: &str = "STBEACON_PROVISIONING_CA";
+const SERVER_CERT_ENV: &str = "STBEACON_PROVISIONING_CERT";
+const SERVER_KEY_ENV: &str = "STBEACON_PROVISIONING_KEY";
+const SERVER_USER_ENV: &str = "STBEACON_PROVISIONING_USER";
+const SERVER_SECRET_ENV: &str = "STBEACON_PROVISIONING_SECRET";
 const LOG_ENV: &str = "STBEACON_LOG";
 /// Set by systemd for StateDirectory=; may name several, with colons between (systemd.exec(5)).
 const STATE_ENV: &str = "STATE_DIRECTORY";
@@ -43,6 +47,15 @@ Options:
       --provisioning-ca FILE
                            certificate authorities to trust for that, PEM [default: the system's;
                            env: STBEACON_PROVISIONING_CA]
+      --provisioning-cert FILE, --provisioning-key FILE
+                           the box's own certificate and its key for that, PEM [default: none;
+                           env: STBEACON_PROVISIONING_CERT, STBEACON_PROVISIONING_KEY]
+      --provisioning-secret FILE
+                           holds one line, which only its owner may read: a token for that server (bearer), or
+                           with --provisioning-user the password (basic) [default: none;
+                           env: STBEACON_PROVISIONING_SECRET]
+      --provisioning-user USER
+                           [default: none; env: STBEACON_PROVISIONING_USER]
       --socket PATH        where players connect [default: /run/stbeacon/player.sock; env: STBEACON_SOCKET]
       --socket-group GROUP may connect there; this user has to be in it [default: the daemon's own group;
                            env: STBEACON_SOCKET_GROUP]
@@ -75,7 +88,14 @@ Examples:
 
 pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let mut server = variable(SERVER_ENV);
-    let mut ca = variable(SERVER_CA_ENV).map(PathBuf::from);
+    let file = |name| variable(name).map(PathBuf::from);
+    let mut credentials = Credentials {
+        ca: file(SERVER_CA_ENV),
+        cert: file(SERVER_CERT_ENV),
+        key: file(SERVER_KEY_ENV),
+        user: variable(SERVER_USER_ENV),
+        secret: file(SERVER_SECRET_ENV),
+    };
     let (mut mode, mut group) = (variable(SOCKET_MODE_ENV), variable(SOCKET_GROUP_ENV));
     let mut setup = Setup {
         provisioning: Origin {
@@ -93,7 +113,11 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
         match arg {
             Arg::Long("provisioning") => setup.provisioning.file = args.value()?.into(),
             Arg::Long("provisioning-url") => server = Some(args.value()?.string()?),
-            Arg::Long("provisioning-ca") => ca = Some(args.value()?.into()),
+            Arg::Long("provisioning-ca") => credentials.ca = Some(args.value()?.into()),
+            Arg::Long("provisioning-cert") => credentials.cert = Some(args.value()?.into()),
+            Arg::Long("provisioning-key") => credentials.key = Some(args.value()?.into()),
+            Arg::Long("provisioning-user") => credentials.user = Some(args.value()?.string()?),
+            Arg::Long("provisioning-secret") => credentials.secret = Some(args.value()?.into()),
             Arg::Long("socket") => setup.player_socket = args.value()?.into(),
             Arg::Long("socket-group") => group = Some(args.value()?.string()?),
             Arg::Long("socket-mode") => mode = Some(args.value()?.string()?),
@@ -108,7 +132,7 @@ pub(crate) fn run(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let server = server.map(|url| ServerOrigin::new(&url, ca)).transpose();
+    let server = server.map(|url| ServerOrigin::new(&url, credentials)).transpose();
     setup.provisioning.server =
         server.map_err(|error| Failure::usage(format!("--provisioning-url: {error}")))?;
     setup.players = Access::new(mode.as_deref(), group.as_deref())?;

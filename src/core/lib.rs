@@ -11,6 +11,7 @@ pub mod line;
 pub mod player;
 pub mod provisioning;
 pub mod session;
+pub mod sleep;
 pub mod spool;
 pub mod stb;
 pub mod time;

@@ -24,5 +24,6 @@ mod netlink;
 mod outages;
 mod service;
 mod streams;
+mod suspend;
 mod threads;
 mod torture;

@@ -18,13 +18,13 @@ use std::collections::BTreeMap;
 use stbeacon_core::player::{Event, Message, Reply, SessionEvent, SessionId};
 use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::{Peer, Sessions};
+use stbeacon_core::sleep::{Sleep, SleepWatch};
 use stbeacon_core::stb::redact;
 use stbeacon_core::time::Millis;
 use tokio::sync::oneshot;
 
 use self::outlets::Outlets;
 use self::reporting::Reporting;
-use crate::http;
 use crate::netlink::Selection;
 use crate::players::{Complaints, Connection, FromPlayer};
 use crate::provision::{Remote, Source};
@@ -32,6 +32,7 @@ use crate::sampler::Sampler;
 use crate::service::Service;
 use crate::signals::Signal;
 use crate::status::{DatagramStatus, InForce};
+use crate::{clock, http};
 
 /// After a request to stop, so long is still taken in what players have sent already.
 const LAST_WORDS: Millis = Millis(50);
@@ -85,6 +86,7 @@ pub(crate) struct Daemon {
     /// Whether it was asked for again: nothing is waited for any more.
     is_hurried: bool,
     service: Service,
+    sleep: SleepWatch,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,7 @@ impl Daemon {
             stop_at: None,
             is_hurried: false,
             service,
+            sleep: SleepWatch::new(clock::reading()),
         };
         daemon.refresh_interfaces(now).await;
         daemon.apply_provisioning(now);
@@ -211,16 +214,53 @@ impl Daemon {
         self.stop_at.is_some_and(|at| at <= now)
     }
 
-    /// Closes all books: every session has its report, and its player knows.
-    fn handle_stop(&mut self, now: Millis) {
-        let owners: Vec<_> = self.sessions.owners().map(|(id, peer)| (id.clone(), peer)).collect();
-        self.sessions.handle_stop(now);
+    /// Sees whether the box has slept since the last time; to be called before anything that may have come after.
+    fn look_for_sleep(&mut self) {
+        if let Some(sleep) = self.sleep.look(clock::reading()) {
+            self.handle_sleep(clock::now(), &sleep);
+        }
+    }
+
+    /// The box slept. After a long sleep the players that played tell of it anew, as of another session.
+    fn handle_sleep(&mut self, now: Millis, sleep: &Sleep) {
+        let owners = if sleep.is_long() { self.owners() } else { Vec::new() };
+        let outcome = match (sleep.is_long(), owners.len()) {
+            (true, 1..) => "; what played has ended with it",
+            (false, _) if !self.sessions.is_empty() => "; what played has paused meanwhile",
+            _ => "",
+        };
+        log::info!("the box has slept for {}{outcome}", sleep.length());
+        self.sessions.handle_sleep(sleep);
         self.take_snapshots(now);
-        for (id, peer) in owners {
-            if let Some(player) = self.players.get(&peer) {
-                player.connection.tell(now, &Reply::Reported(id));
+        self.tell_reported(now, &owners);
+        for (_, peer) in owners {
+            // What it has said since is about the sessions that have ended.
+            if let Some(player) = self.players.remove(&peer) {
+                player.connection.hang_up();
             }
         }
+    }
+
+    /// The running sessions and their players.
+    fn owners(&self) -> Vec<(SessionId, Peer)> {
+        self.sessions.owners().map(|(id, peer)| (id.clone(), peer)).collect()
+    }
+
+    /// Lets players know that the books of these sessions are closed.
+    fn tell_reported(&self, now: Millis, owners: &[(SessionId, Peer)]) {
+        for (id, peer) in owners {
+            if let Some(player) = self.players.get(peer) {
+                player.connection.tell(now, &Reply::Reported(id.clone()));
+            }
+        }
+    }
+
+    /// Closes all books: every session has its report, and its player knows.
+    fn handle_stop(&mut self, now: Millis) {
+        let owners = self.owners();
+        self.sessions.handle_stop(now);
+        self.take_snapshots(now);
+        self.tell_reported(now, &owners);
         self.reporting.handle_stop(now, &self.sampler);
         self.take_entries();
         self.outlets.handle_stop(now, self.reporting.store().spool());

@@ -100,6 +100,7 @@ fn tokio_listener(listener: StdUnixListener) -> std::io::Result<UnixListener> {
 
 async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
     loop {
+        daemon.look_for_sleep();
         let now = clock::now();
         if daemon.is_stopping(now) {
             break;
@@ -141,7 +142,9 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
 async fn wait(daemon: &mut Daemon, queue: &mut Receiver<Input>, until: Option<Millis>) -> bool {
     let now = clock::now();
     let wait = until.map_or(LONGEST_WAIT, |until| until.since(now)).min(LONGEST_WAIT);
-    match tokio::time::timeout(Duration::from_millis(wait.0), queue.recv()).await {
+    let came = tokio::time::timeout(Duration::from_millis(wait.0), queue.recv()).await;
+    daemon.look_for_sleep();
+    match came {
         Ok(Some(input)) => daemon.handle_input(clock::now(), input).await,
         Ok(None) => return false,
         Err(_) => return true,

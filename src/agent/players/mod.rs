@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 use stbeacon_core::player::{Event, MAX_DATAGRAM, Message, Reply, SessionEvent};
 use stbeacon_core::session::Peer;
 use stbeacon_core::time::Millis;
@@ -181,6 +181,12 @@ impl Connection {
         if let Err(error) = send(self.stream.as_raw_fd(), &datagram, flags) {
             log::debug!("player {} was not told {reply:?}: {}", self.pid, error.desc());
         }
+    }
+
+    /// Ends the connection; what the player was told before reaches it all the same.
+    pub(crate) fn hang_up(&self) {
+        // One that is gone already needs no more.
+        let _ = shutdown(self.stream.as_raw_fd(), Shutdown::Both);
     }
 
     async fn read(&self, buffer: &mut [u8]) -> io::Result<Datagram> {

@@ -12,7 +12,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 
-use stbeacon_core::provisioning::{HttpUrl, Parsed, Provisioning, server_url};
+use stbeacon_core::provisioning::{Auth, ClientCert, HttpUrl, Parsed, Provisioning, Tls, server_url};
 use stbeacon_core::time::Millis;
 
 pub(crate) use self::changes::changes;
@@ -40,8 +40,22 @@ pub(crate) struct Origin {
 #[derive(Debug)]
 pub(crate) struct ServerOrigin {
     pub(crate) url: HttpUrl,
+    pub(crate) tls: Tls,
+    pub(crate) auth: Option<Auth>,
+}
+
+/// Whom to trust at a provisioning server, and how the box proves there who it is, as the command line says.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Credentials {
     /// Certificate authorities to trust in place of the system's: PEM.
     pub(crate) ca: Option<PathBuf>,
+    /// The box's own certificate, PEM, and its key, which only its owner may read.
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    /// With it the secret is a password, without it a token.
+    pub(crate) user: Option<String>,
+    /// A file that only its owner may read.
+    pub(crate) secret: Option<PathBuf>,
 }
 
 /// Where provisioning comes from, and which of it is in force.
@@ -101,12 +115,30 @@ impl ServerOrigin {
     /// From what the user wrote: a URL, or as little of it as a host.
     ///
     /// # Errors
-    /// Where it is none.
-    pub(crate) fn new(text: &str, ca: Option<PathBuf>) -> Result<Self, String> {
+    /// Where it is none, or the credentials are incomplete.
+    pub(crate) fn new(text: &str, credentials: Credentials) -> Result<Self, String> {
         let url = server_url(text).map_err(|error| {
             format!("{error}; expected http://HOST/prov/tvip_provision.xml or a host alone")
         })?;
-        Ok(Self { url, ca })
+        let Credentials { ca, cert, key, user, secret } = credentials;
+        let client = match (cert, key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some(ClientCert { cert, key }),
+            (Some(_), None) => return Err("a certificate without its key; give both".to_owned()),
+            (None, Some(_)) => return Err("a key without its certificate; give both".to_owned()),
+        };
+        let auth = match (user, secret) {
+            (None, None) => None,
+            (Some(user), Some(_)) if user.contains(':') || user.chars().any(char::is_control) => {
+                return Err(format!("the user name {user:?} has a character that it may not have"));
+            }
+            (Some(user), Some(secret_file)) => Some(Auth::Basic { user, secret_file }),
+            (None, Some(secret_file)) => Some(Auth::Bearer { secret_file }),
+            (Some(_), None) => {
+                return Err("a user without a secret; name the file that holds the password".to_owned());
+            }
+        };
+        Ok(Self { url, tls: Tls { ca, client }, auth })
     }
 }
 
@@ -220,7 +252,7 @@ mod tests {
     const FETCHED: &str = r#"<provision reload="60"><statistics url="http://f.example/"/></provision>"#;
 
     fn with_file(directory: &Path, file: PathBuf, server: Option<&str>) -> Source {
-        let server = server.map(|url| ServerOrigin::new(url, None).unwrap());
+        let server = server.map(|url| ServerOrigin::new(url, Credentials::default()).unwrap());
         Source::new(Origin { file, server }, directory)
     }
 
@@ -231,6 +263,36 @@ mod tests {
 
     fn url(provisioning: &Provisioning) -> String {
         provisioning.statistics.as_ref().map(|s| s.url.to_string()).unwrap_or_default()
+    }
+
+    fn file(name: &str) -> Option<PathBuf> {
+        Some(name.into())
+    }
+
+    #[test]
+    fn credentials_are_whole_or_refused() {
+        let origin = |credentials| ServerOrigin::new("prov.example", credentials);
+        let user = || Some("box".to_owned());
+        let none = Credentials::default;
+
+        let basic = origin(Credentials { user: user(), secret: file("/s"), ..none() }).unwrap();
+        assert_eq!(basic.auth, Some(Auth::Basic { user: "box".into(), secret_file: "/s".into() }));
+        let bearer = origin(Credentials { secret: file("/s"), ..none() }).unwrap();
+        assert_eq!(bearer.auth, Some(Auth::Bearer { secret_file: "/s".into() }));
+        let tls =
+            origin(Credentials { ca: file("/a"), cert: file("/c"), key: file("/k"), ..none() }).unwrap().tls;
+        let client = Some(ClientCert { cert: "/c".into(), key: "/k".into() });
+        assert_eq!(tls, Tls { ca: file("/a"), client });
+
+        for (half, error) in [
+            (Credentials { user: user(), ..none() }, "a user without a secret"),
+            (Credentials { cert: file("/c"), ..none() }, "a certificate without its key"),
+            (Credentials { key: file("/k"), ..none() }, "a key without its certificate"),
+            (Credentials { user: Some("a:b".into()), secret: file("/s"), ..none() }, "may not have"),
+        ] {
+            let refused = origin(half).unwrap_err();
+            assert!(refused.contains(error), "{refused}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stbeacon_core::provisioning::{HttpUrl, Parsed, Refresh, Tls};
+use stbeacon_core::provisioning::{HttpUrl, Parsed, Refresh};
 use stbeacon_core::time::Millis;
 use stbeacon_core::uplink::retry_after;
 use tokio::sync::mpsc::channel;
@@ -160,8 +160,8 @@ impl Remote {
 }
 
 impl From<ServerOrigin> for Server {
-    fn from(ServerOrigin { url, ca }: ServerOrigin) -> Self {
-        Self { url, auth: None, tls: Tls { ca, client: None }, gzip: false }
+    fn from(ServerOrigin { url, tls, auth }: ServerOrigin) -> Self {
+        Self { url, auth, tls, gzip: false }
     }
 }
 

@@ -328,7 +328,9 @@ impl Channel {
                 CloseReason::End => "Play.End.Detected",
                 CloseReason::Replaced => "Stream.Switched",
                 CloseReason::PlayerGone => "Connection.Closed",
-                CloseReason::Stop | CloseReason::AgentStop | CloseReason::Error => "Application.Close",
+                CloseReason::Stop | CloseReason::AgentStop | CloseReason::Suspended | CloseReason::Error => {
+                    "Application.Close"
+                }
             };
             self.complete(id, attempt, at, reason);
         }

@@ -73,7 +73,8 @@
 //! further messages those that still hold. The examples in `packaging/examples` do all that.
 //!
 //! The daemon sends one message of its own, [`Reply::Reported`]: it has closed the session's books, because it
-//! is about to stop. What the player plays on belongs to a new session with totals from zero.
+//! is about to stop, or because the box has slept (suspend). It hangs up then. What the player plays on belongs to a
+//! new session with totals from zero.
 //!
 #![doc = include_str!("MESSAGES.md")]
 
@@ -375,6 +376,8 @@ pub enum CloseReason {
     PlayerGone,
     /// The daemon stops; only the daemon says this.
     AgentStop,
+    /// The box fell asleep; only the daemon says this.
+    Suspended,
 }
 
 /// What the daemon tells a player.

@@ -11,6 +11,7 @@ use crate::player::{
     Ad, AdPhase, AdStatus, Bitrate, CloseReason, Counters, Open, PlayerError, PlayerState, Seek, SeekPhase,
     SessionEvent, SessionId, Switching, Tags,
 };
+use crate::sleep::Sleep;
 use crate::time::Millis;
 
 /// A rebuffer that begins before the picture has moved this long since a pause comes from resuming.
@@ -216,6 +217,22 @@ impl Session {
             }
         }
         self.enter();
+    }
+
+    /// The box slept for a while: what was to play has paused.
+    pub(super) fn sleep(&mut self, sleep: &Sleep) {
+        self.settle(sleep.from);
+        let pauses =
+            self.state == Some(PlayerState::Playing) && self.first_frame.is_some() && !self.ads.any();
+        if pauses {
+            self.set_state(PlayerState::Paused);
+            self.enter();
+        }
+        self.settle(sleep.to);
+        if pauses {
+            self.set_state(PlayerState::Playing);
+            self.enter();
+        }
     }
 
     pub(super) fn close(&mut self, at: Millis, reason: CloseReason) -> Snapshot {

@@ -29,6 +29,7 @@ use self::figures::Session;
 use crate::player::{
     CloseReason, Dimensions, Event, Measures, Message, Open, SessionEvent, SessionId, Share,
 };
+use crate::sleep::Sleep;
 use crate::time::Millis;
 
 /// How many sessions one connection may have open; one more is refused.
@@ -146,7 +147,9 @@ impl Sessions {
         }
         live.session.check(&event)?;
         match event {
-            SessionEvent::Close(CloseReason::PlayerGone | CloseReason::AgentStop) => Err(Reject::Reason),
+            SessionEvent::Close(
+                CloseReason::PlayerGone | CloseReason::AgentStop | CloseReason::Suspended,
+            ) => Err(Reject::Reason),
             SessionEvent::Close(reason) => {
                 self.close(&id, at, reason);
                 Ok(())
@@ -210,6 +213,21 @@ impl Sessions {
     /// The daemon is about to stop: every session ends now, so that each has its report.
     pub fn handle_stop(&mut self, now: Millis) {
         self.close_where(now, CloseReason::AgentStop, |_| true);
+    }
+
+    /// The box has slept, and nothing was played meanwhile; to be told before anything that came after.
+    ///
+    /// With a long sleep every session ends where it began: what is played on is another one. With a short one the
+    /// sessions that were to play have paused.
+    pub fn handle_sleep(&mut self, sleep: &Sleep) {
+        if sleep.is_long() {
+            self.close_where(sleep.from, CloseReason::Suspended, |_| true);
+            return;
+        }
+        for (id, live) in &mut self.live {
+            live.session.sleep(sleep);
+            Self::note(&mut self.journal, id, live.peer, &mut live.session);
+        }
     }
 
     /// Gives out what is due at `now`.

@@ -308,6 +308,63 @@ fn stopping_the_daemon_closes_every_session() {
     assert_eq!(b.sessions.live(Millis(9000)).count(), 0);
 }
 
+fn slept(from: u64, to: u64) -> Sleep {
+    Sleep { from: Millis(from), to: Millis(to) }
+}
+
+#[test]
+fn a_long_sleep_ends_every_session_where_it_began() {
+    let mut b = Harness::playing();
+    b.tell(OTHER, "b", open("x")).unwrap();
+    b.at(5000).ok(decoded(75, 700_000));
+    b.sessions.handle_sleep(&slept(5400, 8 * 3_600_000));
+    let ended = [b.closed(), b.closed()];
+    assert_eq!(ended.each_ref().map(|s| s.closed), [Some(CloseReason::Suspended); 2]);
+    assert_eq!((ended[0].at, ended[0].totals.playing), (Millis(5400), Millis(3400)));
+    assert!(b.sessions.is_empty());
+
+    // It plays on, as the same player would tell a new daemon: from zero.
+    b.at(8 * 3_600_000 + 100).ok(open("udp://239.0.0.1:1234")).ok(PLAY).ok(decoded(75, 700_000));
+    b.at(8 * 3_600_000 + 2100).ok(decoded(125, 1_000_000)).ok(STOP);
+    let s = b.closed();
+    assert_eq!((s.begin(), s.counts.video.decoded, s.counts.bytes), (Millis(28_800_100), 50, 300_000));
+    assert_eq!(s.totals.playing, Millis(2000));
+}
+
+#[rstest]
+#[case::played(&[], (3000, 20_000, 0, 0), 1)]
+#[case::waited(&[percent(0)], (0, 20_000, 3000, 0), 1)]
+#[case::was_seeking(&[seek(SeekPhase::Start)], (0, 20_000, 0, 3000), 1)]
+#[case::had_paused(&[PAUSE], (0, 23_000, 0, 0), 1)]
+fn through_a_short_sleep_a_session_pauses(
+    #[case] doing: &[E],
+    #[case] spent: (u64, u64, u64, u64),
+    #[case] pauses: u64,
+) {
+    let mut b = Harness::playing();
+    b.at(2000);
+    for event in doing {
+        b.ok(event.clone());
+    }
+    b.sessions.handle_sleep(&slept(4000, 24_000));
+    b.at(25_000).ok(STOP);
+    let t = b.closed().totals;
+    let times = (t.playing, t.paused, t.rebuffering, t.seeking);
+    let (playing, paused, rebuffering, seeking) = spent;
+    assert_eq!(times, (Millis(playing), Millis(paused), Millis(rebuffering), Millis(seeking)));
+    assert_eq!(t.pauses, pauses);
+}
+
+#[test]
+fn what_had_not_begun_when_the_box_slept_a_moment_is_still_beginning() {
+    let mut b = Harness::default();
+    b.at(1000).ok(open("x")).ok(PLAY);
+    b.sessions.handle_sleep(&slept(2000, 4000));
+    b.at(5000).ok(E::FirstFrame).ok(STOP);
+    let t = b.closed().totals;
+    assert_eq!((t.join, t.startup, t.pauses), (Some(Millis(4000)), Millis(4000), 0));
+}
+
 #[test]
 fn a_restarted_daemon_goes_on_where_the_old_one_was() {
     let mut old = Harness::playing();
@@ -442,6 +499,40 @@ proptest! {
         prop_assert!(t.rebuffers > 0 || t.rebuffering == Millis(0));
         let apart: u64 = t.rates.iter().map(|r| r.bitrate * r.played.0).sum();
         prop_assert_eq!(apart, t.rate_time);
+    }
+
+    /// A long sleep ends a session with the figures of one that was stopped where it began; a short one adds to it a
+    /// pause of its length, and nothing else.
+    #[test]
+    fn a_sleep_adds_nothing_that_was_not_played(
+        before in prop::collection::vec((0..5000_u64, any_event()), 0..20),
+        after in 0..10_000_u64,
+        length in 1_000..80_000_u64,
+    ) {
+        let mut b = [Harness::playing(), Harness::playing()];
+        let mut now = 2000;
+        for (step, event) in before {
+            now += step;
+            for b in &mut b {
+                b.at(now).ok(event.clone());
+            }
+        }
+        let [mut slept, mut awake] = b;
+        let sleep = Sleep { from: Millis(now), to: Millis(now + length) };
+        slept.sessions.handle_sleep(&sleep);
+        if sleep.is_long() {
+            let (slept, awake) = (slept.closed(), awake.at(now).ok(STOP).closed());
+            prop_assert_eq!(slept.closed, Some(CloseReason::Suspended));
+            prop_assert_eq!(Snapshot { closed: awake.closed, ..slept }, awake);
+            return Ok(());
+        }
+        let was_paused = awake.live().phase == Phase::Paused;
+        let mut slept = slept.at(now + length + after).ok(STOP).closed();
+        let awake = awake.at(now + after).ok(STOP).closed();
+        slept.totals.paused = slept.totals.paused - Millis(length);
+        slept.totals.pauses -= u64::from(!was_paused);
+        prop_assert_eq!(slept.totals, awake.totals);
+        prop_assert_eq!(slept.at - awake.at, Millis(length));
     }
 
     /// A daemon restarted at any point comes to the same end as one that ran through.

@@ -339,9 +339,9 @@ fn frames() -> impl Strategy<Value = FrameCounts> {
 }
 
 fn qoe() -> impl Strategy<Value = Qoe> {
-    use CloseReason::{AgentStop, End, Error, PlayerGone, Replaced, Stop};
-    let reasons =
-        vec![None, Some(End), Some(Stop), Some(Error), Some(Replaced), Some(PlayerGone), Some(AgentStop)];
+    use CloseReason::{AgentStop, End, Error, PlayerGone, Replaced, Stop, Suspended};
+    let reasons = [End, Stop, Error, Replaced, PlayerGone, AgentStop, Suspended].map(Some);
+    let reasons = [&[None], &reasons[..]].concat();
     let ts = prop::sample::select(vec![TsView::None, TsView::Seen, TsView::Unavailable]);
     let texts = prop::collection::vec(text(), 7);
     (prop::sample::select(reasons), ts, texts, any::<[u64; 27]>(), any::<[u32; 3]>()).prop_map(
