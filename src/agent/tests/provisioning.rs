@@ -130,6 +130,59 @@ fn serving_at(address: &str, text: &str) -> (Server, Arc<Mutex<String>>) {
     (server, text)
 }
 
+/// What proves who the box is goes to the server, and into no log.
+#[test]
+fn a_server_that_asks_who_the_box_is_is_told() {
+    let (server, _) = serving(&fetched("http://127.0.0.1:9/", 3600, 7));
+    let test_box = &mut without_file();
+    let secret = test_box.secret("prov.secret", "0pen-sesame\n", 0o600);
+    let words = ["--provisioning-url", &server.address, "--provisioning-secret", secret.to_str().unwrap()];
+    test_box.start_with(&[&words[..], &["--provisioning-user", "box"]].concat());
+    // The user, a colon and the password in base 64 (RFC 7617).
+    assert_eq!(server.next().header("Authorization"), Some("Basic Ym94OjBwZW4tc2VzYW1l"));
+    test_box.wait_for_status("/provisioning/accum_period_ms", &json!(7_000));
+    let status = test_box.status().to_string();
+    assert!(test_box.stop().success());
+
+    // Without a user it is a token.
+    test_box.start_with(&words);
+    assert_eq!(server.next().header("Authorization"), Some("Bearer 0pen-sesame"));
+    assert!(test_box.stop().success());
+
+    let checked =
+        stbeacon(&["check", "--secret", secret.to_str().unwrap(), &server_url(&server)]).output().unwrap();
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    assert_eq!(server.next().header("Authorization"), Some("Bearer 0pen-sesame"));
+
+    // One that others may read is none.
+    test_box.secret("prov.secret", "0pen-sesame", 0o644);
+    let refused =
+        stbeacon(&["check", "--secret", secret.to_str().unwrap(), &server_url(&server)]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("chmod 600"), "{}", stderr(&refused));
+    test_box.start_with(&words);
+    test_box.wait_for_log("chmod 600");
+    assert!(server.is_silent_for(Duration::from_millis(300)), "nothing is asked without it");
+    let said = [test_box.log(), status, stdout(&checked), stderr(&checked), stderr(&refused)].concat();
+    assert!(!said.contains("sesame") && !said.contains("c2VzYW1l"), "{said}");
+}
+
+fn server_url(server: &Server) -> String {
+    format!("http://{}/prov/tvip_provision.xml", server.address)
+}
+
+#[test]
+fn credentials_that_are_incomplete_are_refused() {
+    for (words, error) in [
+        (["--provisioning-user", "box"], "a user without a secret"),
+        (["--provisioning-key", "box.key"], "a key without its certificate"),
+    ] {
+        let run = stbeacon(&["run", "--provisioning-url", "prov.example"]).args(words).output().unwrap();
+        assert_eq!(run.status.code(), Some(2), "{}", stderr(&run));
+        assert!(stderr(&run).contains(error), "{}", stderr(&run));
+    }
+}
+
 #[test]
 fn the_file_is_the_fall_back_until_something_was_fetched() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

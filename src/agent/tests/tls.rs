@@ -51,6 +51,14 @@ impl Authority {
     /// A server of this authority's that takes only its own boxes; what it gets, and whether a box showed a
     /// certificate.
     fn serve(&self) -> (u16, Receiver<(String, bool)>) {
+        self.serve_answering("204 No Content", "")
+    }
+
+    /// The same, with this status line and body.
+    fn serve_answering(&self, status: &str, body: &str) -> (u16, Receiver<(String, bool)>) {
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
@@ -70,7 +78,7 @@ impl Authority {
             for stream in listener.incoming() {
                 let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
                 // A client that does not trust us goes away in the handshake.
-                if let Some(request) = one_request(StreamOwned::new(connection, stream.unwrap())) {
+                if let Some(request) = one_request(StreamOwned::new(connection, stream.unwrap()), &answer) {
                     let _ = sender.send(request);
                 }
             }
@@ -79,7 +87,10 @@ impl Authority {
     }
 }
 
-fn one_request(stream: StreamOwned<ServerConnection, std::net::TcpStream>) -> Option<(String, bool)> {
+fn one_request(
+    stream: StreamOwned<ServerConnection, std::net::TcpStream>,
+    answer: &str,
+) -> Option<(String, bool)> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
@@ -99,7 +110,7 @@ fn one_request(stream: StreamOwned<ServerConnection, std::net::TcpStream>) -> Op
     reader.read_exact(&mut body).ok()?;
     let is_known = reader.get_ref().conn.peer_certificates().is_some();
     let mut stream = reader.into_inner();
-    stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").ok()?;
+    stream.write_all(answer.as_bytes()).ok()?;
     stream.conn.send_close_notify();
     stream.flush().ok()?;
     Some((String::from_utf8(body).unwrap(), is_known))
@@ -135,6 +146,32 @@ fn an_authority_of_the_operators_own_is_trusted_and_the_box_shows_its_certificat
     let got = got.recv_timeout(Duration::from_secs(15));
     let (body, is_known) = got.unwrap_or_else(|_| panic!("nothing came:\n{}", test_box.log()));
     assert!(body.contains("udp://239.1.1.1:1234") && is_known, "{body}");
+}
+
+#[test]
+fn the_provisioning_server_is_shown_the_boxs_certificate_too() {
+    let authority = Authority::new();
+    let (port, got) = authority
+        .serve_answering("200 OK", r#"<provision><statistics url="http://127.0.0.1:9/"/></provision>"#);
+    let own = authority.sign("box");
+    let mut test_box = TestBox::new("<provision/>");
+    let ca = test_box.secret("ca.pem", &authority.pem(), 0o644);
+    let cert = test_box.secret("box.pem", &own.cert_pem, 0o644);
+    let key = test_box.secret("box.key", &own.key_pem, 0o600);
+    let mut command = test_box.run_command();
+    command.args(["--provisioning-url", &format!("https://localhost:{port}/p.xml")]);
+    command
+        .arg("--provisioning-ca")
+        .arg(ca)
+        .arg("--provisioning-cert")
+        .arg(cert)
+        .arg("--provisioning-key")
+        .arg(key);
+    test_box.start_command(&mut command);
+    let got = got.recv_timeout(Duration::from_secs(15));
+    let (_, is_known) = got.unwrap_or_else(|_| panic!("nothing came:\n{}", test_box.log()));
+    assert!(is_known, "{}", test_box.log());
+    test_box.wait_for_status("/provisioning/in_force", &serde_json::json!("server"));
 }
 
 #[test]
