@@ -63,7 +63,7 @@ impl<D: Disk> Spool<D> {
             }
             self.move_if_due(now, queue);
         }
-        if self.state.is_dirty() {
+        if self.state.wants_rewrite() {
             self.journal(now, &[]);
         }
     }

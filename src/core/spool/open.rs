@@ -136,6 +136,8 @@ impl<D: Disk> Spool<D> {
         let mut boots: Vec<_> = finds.boots.into_iter().collect();
         boots.sort_by_key(|(_, (seq, _))| std::cmp::Reverse(*seq));
         spool.boots.set_former(boots.into_iter().map(|(boot, (_, at))| (boot, at)));
+        let done = spool.all_done();
+        spool.state.measure(&done);
         spool.make_room(now, None, 0);
         spool.handle_timeout(now);
         let cells = spool.cells().collect();

@@ -31,7 +31,7 @@ pub(super) struct StateLog {
     /// Bytes of all cells.
     cell_bytes: u64,
     len: u64,
-    /// Its length when it was written anew last.
+    /// Its length when it was written anew last, or would have had if that had been done when it was opened.
     compact_len: u64,
     /// The file does not say what it should: it must be written anew.
     dirty: bool,
@@ -61,7 +61,6 @@ impl StateLog {
             }
         }
         log.len = size(bytes.len());
-        log.compact_len = log.len;
         log.dirty = frame::read_header(&bytes) != Header::Good(NO_QUEUE);
         for found in Scan::new(&bytes) {
             match found {
@@ -147,6 +146,13 @@ impl StateLog {
 
     pub(super) const fn set_dirty(&mut self) {
         self.dirty = true;
+    }
+
+    /// Says what of the records is done now. A log that was read is as long as its former writers have left it; if
+    /// that were taken for its due length, one that is killed again and again would have it grow without end.
+    pub(super) fn measure(&mut self, done: &[u8]) {
+        let cells = self.cells.iter().map(|(key, (_, payload))| cell_size(key, payload)).sum::<u64>();
+        self.compact_len = size(frame::HEADER + done.len()) + cells;
     }
 
     /// Whether the file has to be, or had better be, written anew.

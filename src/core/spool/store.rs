@@ -545,7 +545,8 @@ impl<D: Disk> Spool<D> {
         }
     }
 
-    fn all_done(&self) -> Vec<u8> {
+    /// What the journal has to say of the records.
+    pub(super) fn all_done(&self) -> Vec<u8> {
         let mut entries = Vec::new();
         for (queue, waiting) in &self.queues {
             let mut gone = Ranges::default();

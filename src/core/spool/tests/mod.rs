@@ -155,6 +155,34 @@ fn cells_survive_a_kill_with_their_last_value() {
 }
 
 #[test]
+fn one_that_is_killed_again_and_again_keeps_its_room() {
+    let (world, mut spool) = new();
+    let mut waiting = Vec::new();
+    for life in 0..1_000 {
+        let now = at(life);
+        for session in 0..4 {
+            let key = format!("session/{life}-{session}");
+            assert!(spool.set_cell(now, &key, &[b'x'; 600]));
+            let record = spool.push(now, REPORTS, key.as_bytes());
+            spool.clear_cell(now, &key);
+            // The last one waits every now and then, so that others in its segment are done and it is not.
+            if session == 3 && life % 500 == 0 {
+                waiting.push(key);
+            } else {
+                spool.done(now, &[record], Done::Delivered);
+            }
+        }
+        drop(spool);
+        let recovery;
+        (spool, recovery) = open(&world, now, roomy());
+        assert_eq!(recovery, Recovery { records: waiting.len() as u64, ..Recovery::default() }, "life {life}");
+    }
+    assert_eq!(texts(&mut spool, at(1_000), REPORTS), waiting);
+    assert!(world.borrow().ram.bytes() < 128 << 10, "{} bytes", world.borrow().ram.bytes());
+    assert_eq!(world.borrow().flash.bytes(), 0);
+}
+
+#[test]
 fn cells_are_bounded() {
     let (_, mut spool) = new();
     let big = vec![0; 200 << 10];
