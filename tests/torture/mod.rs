@@ -109,6 +109,9 @@ pub fn run(plan: Plan, mut progress: impl FnMut(u32)) -> Result<Outcome, Error> 
         daemon.log().contains("listens on").then_some(())
     })?;
     daemon = daemon.restart()?;
+    // Nothing here is so much, or so old, that it may be given up.
+    let lost = log.lines().filter(|line| line.contains(" are lost: "));
+    outcome.wrong.extend(lost.map(str::to_owned));
     let taken = Taken::sessions_in(&log);
     outcome.sessions = taken.len();
     outcome.long_sessions = taken.iter().filter(|id| id.starts_with("long")).count();

@@ -4,6 +4,7 @@
 //! something to do by itself. Nothing in it waits for anybody but the kernel.
 
 mod answers;
+mod losses;
 mod outlets;
 mod provisioned;
 mod reporting;

@@ -17,6 +17,8 @@ use crate::cli::Failure;
 use crate::clock;
 use crate::disk::{self, Directory};
 
+use super::losses::Losses;
+
 const REPORTS: Queue = Queue(0);
 
 const LAST_LINE_QUEUE: u8 = 8;
@@ -44,6 +46,7 @@ pub(super) struct Store {
     spool: Spool<Directory>,
     /// What the spool has dropped that is not ours.
     foreign: Vec<Dropped>,
+    losses: Losses,
     /// The last record that may be sent: the others' accumulation period still runs.
     released: Option<RecordId>,
     /// The last record that was read for delivery.
@@ -94,6 +97,7 @@ impl Store {
         let mut store = Self {
             spool,
             foreign: Vec::new(),
+            losses: Losses::default(),
             released: None,
             read: None,
             held: 0,
@@ -224,11 +228,15 @@ impl Store {
     pub(super) fn refill(&mut self, now: Millis, delivery: &mut Delivery) {
         self.spool.set_calendar(clock::wall_anchor());
         while let Some(dropped) = self.spool.poll_dropped() {
+            self.losses.note(&dropped, dropped.queue == REPORTS);
             if dropped.queue == REPORTS {
                 delivery.handle_dropped(&dropped);
             } else {
                 self.foreign.push(dropped);
             }
+        }
+        if let Some(text) = self.losses.take(now) {
+            log::warn!("{text}");
         }
         while delivery.len() < WINDOW && delivery.bytes() < WINDOW_BYTES {
             let Some(released) = self.released.filter(|last| self.read.is_none_or(|read| read < *last))
@@ -290,7 +298,7 @@ impl Store {
 
     pub(super) fn poll_timeout(&self) -> Option<Millis> {
         let orphans = (!self.orphans.is_empty()).then_some(self.orphans_due);
-        self.spool.poll_timeout().into_iter().chain(orphans).min()
+        self.spool.poll_timeout().into_iter().chain(orphans).chain(self.losses.poll_timeout()).min()
     }
 
     /// The agent ends: what waits goes to flash. How many reports could not.

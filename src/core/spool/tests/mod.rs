@@ -175,7 +175,11 @@ fn one_that_is_killed_again_and_again_keeps_its_room() {
         drop(spool);
         let recovery;
         (spool, recovery) = open(&world, now, roomy());
-        assert_eq!(recovery, Recovery { records: waiting.len() as u64, ..Recovery::default() }, "life {life}");
+        assert_eq!(
+            recovery,
+            Recovery { records: waiting.len() as u64, ..Recovery::default() },
+            "life {life}"
+        );
     }
     assert_eq!(texts(&mut spool, at(1_000), REPORTS), waiting);
     assert!(world.borrow().ram.bytes() < 128 << 10, "{} bytes", world.borrow().ram.bytes());
