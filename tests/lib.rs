@@ -16,6 +16,7 @@
 //! | [`show`] | a play-back with all that can happen in one, and what lines must say of it |
 //! | [`torture`] | kills at random instants, while the server is at its worst |
 //! | [`FakeSuspend`] | a fake: the clocks of a box that was suspended |
+//! | [`FakeSmallBuffers`] | a fake: a socket to the daemon that is soon full |
 //! | [`Netns`] | a network namespace with traffic in it |
 //!
 //! Everything gives [`Error`], never a panic: the demo is built on it too. Nothing sleeps for a time that
@@ -27,6 +28,7 @@ mod artifacts;
 pub mod clips;
 mod daemon;
 mod error;
+mod fakes;
 mod file_server;
 mod line_receiver;
 mod netns;
@@ -38,7 +40,6 @@ mod remote;
 pub mod report;
 pub mod show;
 mod stb;
-mod suspend;
 pub mod torture;
 pub mod ts;
 pub mod wait;
@@ -46,6 +47,7 @@ pub mod wait;
 pub use artifacts::Artifacts;
 pub use daemon::{Daemon, DaemonOptions};
 pub use error::Error;
+pub use fakes::{FakeSmallBuffers, FakeSuspend};
 pub use file_server::FileServer;
 pub use line_receiver::{LineReceiver, ReceivedLine};
 pub use netns::{Netns, skipped};
@@ -56,4 +58,3 @@ pub use receiver::{Answer, Post, Receiver};
 pub use remote::{Remote, Said};
 pub use report::{Media, Network, Report};
 pub use stb::{Run, Stb};
-pub use suspend::FakeSuspend;

@@ -23,6 +23,7 @@ mod lines;
 mod netlink;
 mod outages;
 mod service;
+mod stalls;
 mod streams;
 mod suspend;
 mod threads;
