@@ -5,7 +5,6 @@ use std::sync::Arc;
 use stbeacon_core::player::SessionId;
 use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::Snapshot;
-use stbeacon_core::spool::Drops;
 use stbeacon_core::stb::{AgentFigures, Measured, MediaOptions, Network};
 use stbeacon_core::time::Millis;
 use stbeacon_core::uplink::{Accumulator, Delivery, DeliveryPolicy, HoldLimits, RequestId, Verdict};
@@ -277,9 +276,8 @@ impl Reporting {
     }
 
     pub(super) fn drop_status(&self) -> DropStatus {
-        let Drops { full, aged, no_space, corrupt, too_large, refused, off } = self.store.drops();
-        let off = off.saturating_add(self.dropped_off);
-        DropStatus { refused, aged, full, no_space, corrupt, too_large, off }
+        let dropped = DropStatus::from(self.store.drops());
+        DropStatus { off: dropped.off.saturating_add(self.dropped_off), ..dropped }
     }
 
     pub(super) fn error_status(&self, now: Millis) -> Option<ErrorStatus> {

@@ -31,6 +31,9 @@ pub(super) const LINE_QUEUES: [Queue; LAST_LINE_QUEUE as usize] =
 const WINDOW: usize = 512;
 const WINDOW_BYTES: usize = 256 << 10;
 
+/// Heartbeats have one.
+pub(super) const BEAT_QUEUES: [Queue; 1] = [Queue(LAST_LINE_QUEUE + 1)];
+
 /// What has gathered over a long time goes in requests of so many.
 const BATCH: usize = 128;
 
@@ -73,13 +76,13 @@ impl Store {
         let flash = Directory::open(&state.join("spool"))?;
         let now = clock::now();
         let clock = Clock { now, boot: disk::boot_id(&mut ram), wall: clock::wall_anchor() };
-        // As much is promised to the reports as to all lines together.
-        let lines = LINE_QUEUES.map(|queue| (queue, 1));
-        let shares = lines.into_iter().chain([(REPORTS, u32::from(LAST_LINE_QUEUE))]).collect();
+        // As much is promised to the reports as to all lines together, and to heartbeats as to one channel of lines.
+        let others = LINE_QUEUES.into_iter().chain(BEAT_QUEUES).map(|queue| (queue, 1));
+        let shares = others.chain([(REPORTS, u32::from(LAST_LINE_QUEUE))]).collect();
         let config = Config { limits: Limits::default(), policy: Policy::default(), shares };
         let (spool, found) = Spool::open(Disks { ram, flash }, config, clock);
         if found.records > 0 {
-            log::info!("{} reports and lines wait from before", found.records);
+            log::info!("{} reports, lines and heartbeats wait from before", found.records);
         }
         if found.torn + found.quarantined + found.unreadable > 0 {
             log::warn!(

@@ -128,9 +128,11 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
     }
     let now = clock::now();
     let (reports, volatile) = daemon.reporting.handle_end(now);
-    let lines = daemon.outlets.undelivered(now, daemon.reporting.store().spool());
-    if reports + lines > 0 {
-        log::warn!("{reports} reports and {lines} lines could not be delivered, and wait for the next start");
+    let (lines, beats) = daemon.outlets.undelivered(now, daemon.reporting.store().spool());
+    if reports + lines + beats > 0 {
+        log::warn!(
+            "{reports} reports, {lines} lines and {beats} heartbeats could not be delivered, and wait for the next start"
+        );
     }
     if volatile > 0 {
         log::warn!("{volatile} of them could not be written to flash, and wait only if the box stays on");

@@ -33,7 +33,7 @@ impl Daemon {
             deliveries: self.reporting.delivery_status(),
             dropped: self.reporting.drop_status(),
             lines: self.outlets.line_status(now, self.reporting.store().spool()),
-            heartbeats: self.outlets.heartbeat_status(now),
+            heartbeats: self.outlets.heartbeat_status(now, self.reporting.store().spool()),
             datagrams: self.datagrams,
             last_error: self.reporting.error_status(now),
         }

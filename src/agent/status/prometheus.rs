@@ -207,11 +207,19 @@ fn write_lines(all: &mut Exposition, status: &Status) {
         }
     }
     if let Some(heartbeats) = &status.heartbeats {
+        all.gauge("stbeacon_heartbeats_waiting", "Heartbeats that wait or are on their way.")
+            .sample(&[], heartbeats.waiting);
+        all.gauge("stbeacon_heartbeats_waiting_bytes", "What they take.").sample(&[], heartbeats.bytes);
         all.counter("stbeacon_heartbeats_delivered_total", "Heartbeats that the gateway took.")
             .sample(&[], heartbeats.delivered);
+        let mut dropped =
+            all.counter("stbeacon_heartbeats_dropped_total", "Heartbeats that are lost, by reason.");
+        for (reason, count) in heartbeats.dropped.reasons() {
+            dropped.sample(&[("reason", reason)], count);
+        }
         all.counter(
             "stbeacon_heartbeat_events_lost_total",
-            "Events given up since heartbeats did not arrive.",
+            "Events given up because there were too many before a heartbeat could be made.",
         )
         .sample(&[], heartbeats.lost_events);
     }

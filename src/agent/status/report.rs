@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use stbeacon_core::player::{Bitrate, CloseReason, PlayerError, Tags};
 use stbeacon_core::session::{Counts, Phase, Snapshot, Totals};
+use stbeacon_core::spool::Drops;
 use stbeacon_core::stb::{Duplex, Network, redact};
 use stbeacon_core::time::Millis;
 
@@ -255,10 +256,24 @@ pub(crate) struct LineStatus {
 #[serde(default)]
 pub(crate) struct HeartbeatStatus {
     pub(crate) gateway: String,
+    /// Heartbeats that wait or are on their way.
+    pub(crate) waiting: u64,
+    /// Bytes of the files that they are in.
+    pub(crate) bytes: u64,
+    /// How many of them are on flash.
+    pub(crate) on_flash: u64,
+    /// How long the oldest has waited; absent if none waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_ms: Option<u64>,
+    /// Until the next attempt; absent if nothing waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_attempt_ms: Option<u64>,
     pub(crate) delivered: u64,
-    /// Events that were given up because heartbeats did not arrive.
+    /// Heartbeats that are lost, by reason.
+    pub(crate) dropped: DropStatus,
+    /// Events that were given up because there were too many before a heartbeat could be made.
     pub(crate) lost_events: u64,
-    /// Until the next one; absent while nothing plays, or one is on its way.
+    /// Until the next one is made; absent while nothing plays, or there is nothing new to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_ms: Option<u64>,
     pub(crate) answers: DeliveryStatus,
@@ -354,6 +369,12 @@ impl DropStatus {
     pub(crate) fn sum(self) -> u64 {
         let Self { refused, aged, full, no_space, corrupt, too_large, off } = self;
         [refused, aged, full, no_space, corrupt, too_large, off].into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+impl From<Drops> for DropStatus {
+    fn from(Drops { full, aged, no_space, corrupt, too_large, refused, off }: Drops) -> Self {
+        Self { refused, aged, full, no_space, corrupt, too_large, off }
     }
 }
 

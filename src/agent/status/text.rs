@@ -103,8 +103,12 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
         write_line(out, line)?;
     }
     if let Some(heartbeats) = &status.heartbeats {
-        let HeartbeatStatus { gateway, delivered, lost_events, .. } = heartbeats;
-        writeln!(out, "heartbeats    to {gateway}: {delivered} delivered, {lost_events} events lost")?;
+        let HeartbeatStatus { gateway, delivered, waiting, dropped, .. } = heartbeats;
+        let dropped = dropped.sum();
+        writeln!(
+            out,
+            "heartbeats    to {gateway}: {delivered} delivered, {waiting} wait, {dropped} dropped"
+        )?;
         write_error(out, heartbeats.last_error.as_ref())?;
     }
     let datagrams = &status.datagrams;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use rstest::rstest;
 use serde_json::json;
 use stbeacon_core::heartbeat::Heartbeat;
 use stbeacon_core::line::decode::Line;
@@ -137,7 +139,7 @@ fn lines_wait_for_a_configuration_that_is_fetched() {
     assert_eq!(value(&lines.next(), Metric::BeaconId).as_deref(), Some("fetched"));
 
     // On a reload it is fetched anew.
-    test_box.signal(nix::sys::signal::Signal::SIGHUP);
+    test_box.signal(Signal::SIGHUP);
     assert_eq!(server.next().path, "/beacon.xml?k=1");
     assert!(!test_box.log().contains("k=1"), "what may be a secret is in no log");
 }
@@ -161,7 +163,7 @@ fn the_last_good_configuration_stays() {
     let mut test_box = TestBox::started(&provisioning(&element));
     test_box.wait_for_log("lines go to");
     state.store(1, Ordering::SeqCst);
-    test_box.signal(nix::sys::signal::Signal::SIGHUP);
+    test_box.signal(Signal::SIGHUP);
     test_box.wait_for_log("beacon.xml:4:");
     test_box.wait_for_log("stays as it was");
     let player = test_box.connect();
@@ -208,7 +210,7 @@ fn lines_outlive_a_kill_and_keep_their_order() {
     player.tell("close", "1-1", r#","reason":"end""#);
     let first = server.next();
     test_box.wait_for_status("/lines/0/waiting", &json!(3));
-    test_box.signal(nix::sys::signal::Signal::SIGKILL);
+    test_box.signal(Signal::SIGKILL);
     test_box.ended();
     state.store(200, Ordering::SeqCst);
     test_box.start();
@@ -276,6 +278,92 @@ fn sessions_become_heartbeats() {
     assert!(test_box.stop().success());
 }
 
+/// What a receiver knows a heartbeat by, and whether it tells the end of its session.
+fn known_by(got: &Got) -> ((String, i32, i32, u32), bool) {
+    let beat: Heartbeat = serde_json::from_str(&got.body).unwrap();
+    let ends = got.body.contains("CwsSessionEndEvent");
+    ((beat.clid, beat.iid, beat.sid, beat.seq), ends)
+}
+
+#[test]
+fn heartbeats_that_no_service_takes_outlive_the_daemon() {
+    let status = Arc::new(AtomicU16::new(503));
+    let state = Arc::clone(&status);
+    let server =
+        Server::answering(move |_| Answer { status: state.load(Ordering::SeqCst), ..Answer::default() });
+    let gateway = format!(r#"<heartbeat gateway="http://{}" customer_key="K"/>"#, server.address);
+    let mut test_box = TestBox::started(&provisioning(&gateway));
+    let player = test_box.connect();
+    player.play("1-1", "udp://239.1.1.1:1234");
+    let (refused, _) = known_by(&server.next());
+    assert_eq!(refused.3, 0);
+    player.tell("close", "1-1", r#","reason":"end""#);
+    test_box.wait_for_log("session 1-1 has ended");
+    test_box
+        .wait_until("two wait", |test_box| test_box.status()["heartbeats"]["waiting"].as_u64() >= Some(2));
+    test_box.signal(Signal::SIGKILL);
+    test_box.ended();
+
+    // The next daemon sends what waits, in order, and each is known again.
+    status.store(200, Ordering::SeqCst);
+    test_box.start();
+    let mut taken = vec![known_by(&server.next())];
+    while !taken.last().unwrap().1 {
+        taken.push(known_by(&server.next()));
+    }
+    taken.dedup();
+    assert_eq!(taken[0].0, refused, "the same again");
+    let numbers: Vec<_> = taken.iter().map(|((.., seq), _)| *seq).collect();
+    assert_eq!(numbers, (0..u32::try_from(taken.len()).unwrap()).collect::<Vec<_>>());
+    let session = |((clid, iid, sid, _), _): &((String, i32, i32, u32), bool)| (clid.clone(), *iid, *sid);
+    assert!(taken.iter().all(|beat| session(beat) == session(&taken[0])), "{taken:?}");
+    test_box.wait_for_status("/heartbeats/waiting", &json!(0));
+
+    // A stop leaves them to the next start too.
+    status.store(503, Ordering::SeqCst);
+    let player = test_box.connect();
+    player.play("1-2", "udp://239.1.1.1:1234");
+    server.next();
+    assert!(test_box.stop().success());
+    assert!(test_box.log().contains("heartbeats could not be delivered, and wait"), "{}", test_box.log());
+    status.store(200, Ordering::SeqCst);
+    test_box.start();
+    while !known_by(&server.next()).1 {}
+    test_box.wait_for_status("/heartbeats/waiting", &json!(0));
+    drop(player);
+}
+
+/// One that the service does not take, or fails of, holds up neither its session nor another.
+#[rstest]
+#[case::refused(400)]
+#[case::server_fails_of_it(500)]
+fn a_heartbeat_that_is_not_taken_blocks_none(#[case] status: u16) {
+    let server = Server::answering(move |got| {
+        let is_bad = got.body.contains("poison");
+        Answer { status: if is_bad { status } else { 200 }, ..Answer::default() }
+    });
+    let gateway =
+        format!(r#"<heartbeat gateway="http://{}" customer_key="K" interval="1"/>"#, server.address);
+    let test_box = TestBox::started(&provisioning(&gateway));
+    let player = test_box.connect();
+    player.play("bad", "udp://poison.example");
+    while !server.next().body.contains("poison") {}
+    player.play("good", "udp://239.1.1.1:1234");
+    let mut good = Vec::new();
+    while good.len() < 3 {
+        let got = server.next();
+        if !got.body.contains("poison") {
+            good.push(known_by(&got).0.3);
+        }
+    }
+    assert_eq!(good, [0, 1, 2]);
+    if status == 400 {
+        test_box.wait_until("drops", |test_box| {
+            test_box.status()["heartbeats"]["dropped"]["refused"].as_u64() >= Some(1)
+        });
+    }
+}
+
 #[test]
 fn a_stop_tells_all_outputs() {
     let (lines, beats) = (Server::start(Vec::new()), Server::start(Vec::new()));
@@ -308,14 +396,14 @@ fn a_channel_provisioned_in_mid_session_knows_what_plays() {
     player.play("1-1", "http://cdn.example/a.m3u8");
     test_box.wait_for_status("/sessions/0/phase", &json!("playing"));
     test_box.provision(&provisioning(&format!(r#"<media_analytics host="{}"/>"#, server.address)));
-    test_box.signal(nix::sys::signal::Signal::SIGHUP);
+    test_box.signal(Signal::SIGHUP);
     let (init, start) = (server.next(), server.next());
     assert_eq!(event_and_number(&init), pair("I", "0"));
     assert_eq!(event_and_number(&start), pair("S", "1"));
     assert_eq!(value(&start, Metric::StreamUrl).as_deref(), Some("http://cdn.example/a.m3u8"));
     // And one that is not provisioned any more says nothing.
     test_box.provision("<provision/>");
-    test_box.signal(nix::sys::signal::Signal::SIGHUP);
+    test_box.signal(Signal::SIGHUP);
     test_box.wait_for_status("/lines", &json!([]));
     player.tell("close", "1-1", r#","reason":"end""#);
     assert!(server.is_silent_for(Duration::from_millis(500)));

@@ -109,7 +109,9 @@ fn sigterm_waits_two_seconds_for_a_dead_server_and_no_longer() {
     let took = start.elapsed();
     assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(4), "{took:?}");
     assert!(
-        test_box.log().contains("1 reports and 0 lines could not be delivered, and wait for the next start"),
+        test_box.log().contains(
+            "1 reports, 0 lines and 0 heartbeats could not be delivered, and wait for the next start"
+        ),
         "{}",
         test_box.log()
     );

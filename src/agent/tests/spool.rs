@@ -55,7 +55,7 @@ fn a_kill_with_reports_waiting_loses_none() {
         killed(&mut test_box);
         test_box.start();
     }
-    test_box.wait_for_log("100 reports and lines wait from before");
+    test_box.wait_for_log("100 reports, lines and heartbeats wait from before");
     let server = server_at(&address);
     let got = decoded(&server, 100);
     assert!(got.keys().copied().eq(1_001..=1_100), "as they were taken: {got:?}");
@@ -76,7 +76,9 @@ fn a_stop_moves_what_waits_to_flash_and_the_next_boot_sends_it() {
     test_box.wait_for_status("/queue/accumulating", &json!(1));
     assert!(test_box.stop().success());
     assert!(
-        test_box.log().contains("1 reports and 0 lines could not be delivered, and wait for the next start")
+        test_box.log().contains(
+            "1 reports, 0 lines and 0 heartbeats could not be delivered, and wait for the next start"
+        )
     );
     // As a reboot does.
     std::fs::remove_dir_all(test_box.path("run")).unwrap();

@@ -2,12 +2,13 @@
 //!
 //! [`Heartbeats`] follows the journal of all sessions
 //! ([`Sessions::poll_entry`](crate::session::Sessions::poll_entry)) and gives out [`Request`]s: `POST` to
-//! `GATEWAY/0/wsg`, JSON, no authentication, protocol 2.8. The first goes at once, further ones every interval,
-//! and one right after the first picture, after a fatal error and at the end. A session has at most one request
-//! under way.
+//! `GATEWAY/0/wsg`, JSON, no authentication, protocol 2.8. The first is made at once, further ones every interval,
+//! and one right after the first picture, after a fatal error and at the end.
 //!
-//! What was in a heartbeat that did not arrive rides in the next one, up to [`MAX_EVENTS`] events. Each heartbeat
-//! has a number of its own, and each event has one too: a receiver can tell gaps and repetitions of both.
+//! Whoever sends them keeps each until it has arrived, and sends those of a session in order. While one of a session
+//! has not arrived, the next is made only to tell something new, and at most once an interval: an outage does not
+//! fill up the store with signs of life that are of no use any more. Each heartbeat has a number of its own, and each
+//! event has one too: a receiver can tell gaps and repetitions of both by [`RequestId`].
 //!
 //! Of an answer, `hbi`, `maxhbinfos`, `clid` and `gw` are honoured, `gw` only where it is as safe as the address in
 //! use. Whatever would make the agent a remote control (`slg`, `csi_en`) is not.
@@ -17,6 +18,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use thiserror::Error;
 
 pub use self::wire::{
@@ -30,11 +32,9 @@ use crate::provisioning::HttpUrl;
 use crate::session::{Entry, Fact};
 use crate::time::{Millis, WallAnchor};
 
-/// Most events that wait for a heartbeat that arrives; the oldest go first.
+/// Most events that wait for the next heartbeat; the oldest go first.
 pub const MAX_EVENTS: usize = 256;
 
-/// How often the end of a session is told before it is given up.
-const MAX_FAREWELLS: u32 = 5;
 /// What an interval told by the service must lie in, in seconds.
 const INTERVALS: std::ops::RangeInclusive<u64> = 1..=3600;
 /// Most [`Info`]s, whatever the service says.
@@ -82,17 +82,19 @@ pub struct Heartbeats {
 pub struct Request {
     /// Which one; to be given back with its answer.
     pub id: RequestId,
-    /// Where to.
-    pub url: String,
     /// JSON.
-    pub body: Vec<u8>,
+    pub body: String,
 }
 
-/// The name of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a heartbeat is known by, however often and by whichever run of the agent it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 pub struct RequestId {
-    sid: i32,
-    seq: u32,
+    /// The run of the agent that made it.
+    pub iid: i32,
+    /// The session.
+    pub sid: i32,
+    /// Its number in the session, from 0.
+    pub seq: u32,
 }
 
 /// Why an answer was not taken in all its parts. The heartbeat itself has arrived.
@@ -109,6 +111,16 @@ pub enum AnswerError {
         "the heartbeat service sends us to {0:?}, which is no address or less safe than the one in use; staying"
     )]
     Gateway(String),
+}
+
+// === impl RequestId ===
+
+impl RequestId {
+    /// Of a heartbeat that was kept, by its body; `None` if that is none.
+    #[must_use]
+    pub fn of(body: &str) -> Option<Self> {
+        serde_json::from_str(body).ok()
+    }
 }
 
 // === impl Heartbeats ===
@@ -133,7 +145,7 @@ impl Heartbeats {
         &self.settings.client_id
     }
 
-    /// How many events were given up because heartbeats did not arrive.
+    /// How many events were given up because there were too many before a heartbeat could be made.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.lost
@@ -179,16 +191,39 @@ impl Heartbeats {
 
     /// The next heartbeat that is due at `now`. The books of all sessions should be settled up to `now` before,
     /// see [`Sessions::settle`](crate::session::Sessions::settle).
+    ///
+    /// It must be kept until it has arrived, see [`Heartbeats::keep_waiting`].
     pub fn poll_request(&mut self, now: Millis, wall: &WallAnchor) -> Option<Request> {
         let (&sid, session) =
             self.sessions.iter_mut().find(|(_, session)| session.due().is_some_and(|due| due <= now))?;
         let frame = Frame { settings: &self.settings, sid, instance: self.instance, wall, now };
         let beat = session.beat(&frame);
-        let id = RequestId { sid, seq: beat.seq };
-        let url = format!("{}/0/wsg", self.settings.gateway.as_str().trim_end_matches('/'));
-        // The types have only string keys and a vector takes every byte: this cannot fail.
-        let body = serde_json::to_vec(&beat).unwrap_or_default();
-        Some(Request { id, url, body })
+        if session.has_ended() {
+            self.sessions.remove(&sid);
+        }
+        let id = RequestId { iid: self.instance, sid, seq: beat.seq };
+        // The types have only string keys and text takes every character: this cannot fail.
+        let body = serde_json::to_string(&beat).unwrap_or_default();
+        Some(Request { id, body })
+    }
+
+    /// This run of the agent, as heartbeats name it.
+    #[must_use]
+    pub const fn instance(&self) -> i32 {
+        self.instance
+    }
+
+    /// Where heartbeats are to be sent now.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}/0/wsg", self.settings.gateway.as_str().trim_end_matches('/'))
+    }
+
+    /// Says of which sessions (`sid`) a heartbeat has been made that neither arrived nor was given up.
+    pub fn keep_waiting(&mut self, waits: impl Fn(i32) -> bool) {
+        for (sid, session) in &mut self.sessions {
+            session.keep_waiting(waits(*sid));
+        }
     }
 
     /// When [`Heartbeats::poll_request`] next has something to give.
@@ -197,22 +232,24 @@ impl Heartbeats {
         self.sessions.values().filter_map(Session::due).min()
     }
 
-    /// A heartbeat has arrived, and was answered with `body`.
+    /// A heartbeat that went out at `sent` has arrived, and was answered with `body`.
     ///
     /// # Errors
     /// Where the answer, or something in it, makes no sense; the rest of it holds.
-    pub fn handle_answer(&mut self, now: Millis, id: RequestId, body: &[u8]) -> Result<(), AnswerError> {
+    pub fn handle_answer(
+        &mut self,
+        now: Millis,
+        sent: Millis,
+        id: RequestId,
+        body: &[u8],
+    ) -> Result<(), AnswerError> {
         let answer = serde_json::from_slice::<Answer>(body);
         let said = match &answer {
             Ok(answer) => answer.err.clone().unwrap_or_else(|| "ok".to_owned()),
             Err(_) => "not JSON".to_owned(),
         };
-        let max_infos = self.max_infos;
-        if let Some(session) = self.sessions.get_mut(&id.sid) {
-            if session.arrived(now, id.seq, &said, max_infos) {
-                self.sessions.remove(&id.sid);
-            }
-        }
+        let rtt = i64::try_from(now.since(sent).0).unwrap_or(i64::MAX);
+        self.inform(id, rtt, &said);
         let Answer { clid, gw, cfg, .. } = answer?;
         if let Some(clid) = clid.filter(|clid| is_client_id(clid)) {
             self.settings.client_id = clid;
@@ -233,15 +270,15 @@ impl Heartbeats {
     }
 
     /// A heartbeat did not arrive, as far as is known: no connection, no answer in time, another status than 2xx.
-    pub fn handle_failure(&mut self, now: Millis, id: RequestId, why: &str) {
-        let (interval, max_infos) = (self.settings.interval, self.max_infos);
-        let Some(session) = self.sessions.get_mut(&id.sid) else { return };
-        let farewells = session.failed(id.seq, why, max_infos);
-        session.put_off(now + interval);
-        self.lost = self.lost.saturating_add(session.shed());
-        if farewells >= MAX_FAREWELLS {
-            self.lost = self.lost.saturating_add(session.waiting());
-            self.sessions.remove(&id.sid);
+    pub fn handle_failure(&mut self, id: RequestId, why: &str) {
+        self.inform(id, -1, why);
+    }
+
+    /// The service is told with the next heartbeat how this one fared.
+    fn inform(&mut self, id: RequestId, rtt: i64, err: &str) {
+        let max_infos = self.max_infos;
+        if let Some(session) = self.sessions.get_mut(&id.sid).filter(|_| id.iid == self.instance) {
+            session.inform(Info { seq: id.seq, rtt, err: err.to_owned() }, max_infos);
         }
     }
 

@@ -19,11 +19,13 @@ pub(super) struct Session {
     sequence: u32,
     event_sequence: u32,
     waiting: VecDeque<Event>,
-    under_way: Option<UnderWay>,
     due: Option<Millis>,
+    /// One was made that has not arrived.
+    unanswered: bool,
+    /// The next that follows on one such is not made before.
+    not_before: Millis,
     infos: VecDeque<Info>,
     ended: bool,
-    farewells: u32,
     is_ad: bool,
     state: PlayingState,
     head: Head,
@@ -47,14 +49,6 @@ pub(super) struct Session {
     tags: BTreeMap<String, String>,
 }
 
-#[derive(Debug)]
-struct UnderWay {
-    seq: u32,
-    sent: Millis,
-    events: Vec<Event>,
-    infos: VecDeque<Info>,
-}
-
 /// What a heartbeat needs that is not the session's own.
 pub(super) struct Frame<'f> {
     pub(super) settings: &'f Settings,
@@ -72,11 +66,11 @@ impl Session {
             sequence: 0,
             event_sequence: 0,
             waiting: VecDeque::new(),
-            under_way: None,
             due: Some(opened),
+            unanswered: false,
+            not_before: Millis(0),
             infos: VecDeque::new(),
             ended: false,
-            farewells: 0,
             is_ad: false,
             state: PlayingState::Unknown,
             head: Head(0),
@@ -116,13 +110,24 @@ impl Session {
         this
     }
 
-    /// When its next heartbeat is due; none while one is under way.
+    /// When its next heartbeat is due. While one has not arrived, another is made only for its events, and seldom.
     pub(super) fn due(&self) -> Option<Millis> {
-        self.due.filter(|_| self.under_way.is_none())
+        match self.due {
+            Some(due) if self.unanswered && !self.ended => {
+                (!self.waiting.is_empty()).then(|| due.max(self.not_before))
+            }
+            due => due,
+        }
     }
 
-    pub(super) fn waiting(&self) -> u64 {
-        self.waiting.len().try_into().unwrap_or(u64::MAX)
+    /// Whether its end is told with what was made last.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether what was made still waits.
+    pub(super) const fn keep_waiting(&mut self, waits: bool) {
+        self.unanswered &= waits;
     }
 
     /// Gives up the oldest events of too many; says how many.
@@ -259,8 +264,9 @@ impl Session {
         let seq = self.sequence;
         self.sequence = self.sequence.wrapping_add(1);
         let infos = std::mem::take(&mut self.infos);
-        self.under_way = Some(UnderWay { seq, sent: now, events: events.clone(), infos: infos.clone() });
-        self.due = (!self.ended).then(|| now + settings.interval);
+        self.unanswered = true;
+        self.not_before = now + settings.interval;
+        self.due = (!self.ended).then_some(self.not_before);
         let began = *self.began.get_or_insert_with(|| unix_ms(wall, self.opened));
         let platform = &settings.platform;
         let mut tags = settings.tags.clone();
@@ -312,38 +318,13 @@ impl Session {
         }
     }
 
-    /// The service has it; says whether all is told.
-    pub(super) fn arrived(&mut self, now: Millis, seq: u32, said: &str, max_infos: usize) -> bool {
-        let Some(under_way) = self.under_way.take_if(|under_way| under_way.seq == seq) else { return false };
-        let rtt = i64::try_from(now.since(under_way.sent).0).unwrap_or(i64::MAX);
-        self.inform(Info { seq, rtt, err: said.to_owned() }, max_infos);
-        self.farewells = 0;
-        self.ended && self.waiting.is_empty()
-    }
-
-    /// It is lost: what it told waits for the next one. Says how often the end was told in vain.
-    pub(super) fn failed(&mut self, seq: u32, why: &str, max_infos: usize) -> u32 {
-        let Some(under_way) = self.under_way.take_if(|under_way| under_way.seq == seq) else { return 0 };
-        for event in under_way.events.into_iter().rev() {
-            self.waiting.push_front(event);
-        }
-        self.infos = under_way.infos;
-        self.inform(Info { seq, rtt: -1, err: why.to_owned() }, max_infos);
-        self.farewells += u32::from(self.ended);
-        self.farewells
-    }
-
-    /// Not again before this.
-    pub(super) fn put_off(&mut self, until: Millis) {
-        self.due = Some(until);
-    }
-
     /// Not later than this, if at all.
     pub(super) fn hasten(&mut self, until: Millis) {
         self.due = self.due.map(|due| due.min(until));
     }
 
-    fn inform(&mut self, info: Info, most: usize) {
+    /// How a heartbeat fared, for the next one to tell.
+    pub(super) fn inform(&mut self, info: Info, most: usize) {
         self.infos.push_back(info);
         while self.infos.len() > most {
             self.infos.pop_front();

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use insta::assert_snapshot;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -20,6 +22,8 @@ struct Box {
     beats: Heartbeats,
     now: Millis,
     random: u128,
+    /// What was made and has not arrived.
+    queue: VecDeque<Request>,
     /// What has arrived.
     heard: Vec<(Millis, String, Heartbeat)>,
     answer: Result<Vec<u8>, &'static str>,
@@ -50,7 +54,8 @@ impl Box {
         });
         let mut sessions = Sessions::new();
         sessions.set_journal(true);
-        Self { sessions, beats, now: Millis(0), random, heard: Vec::new(), answer: Ok(OK.to_vec()) }
+        let (queue, heard) = (VecDeque::new(), Vec::new());
+        Self { sessions, beats, now: Millis(0), random, queue, heard, answer: Ok(OK.to_vec()) }
     }
 
     fn at(&mut self, now: u64) -> &mut Self {
@@ -60,6 +65,7 @@ impl Box {
             self.turn();
         }
         self.now = now;
+        self.send();
         self
     }
 
@@ -75,15 +81,25 @@ impl Box {
     fn turn(&mut self) {
         self.sessions.settle(self.now);
         self.listen();
-        while let Some(Request { id, url, body }) = self.beats.poll_request(self.now, &WALL) {
-            match self.answer.clone() {
-                Ok(answer) => {
-                    self.heard.push((self.now, url, serde_json::from_slice(&body).unwrap()));
-                    let _ = self.beats.handle_answer(self.now + Millis(35), id, &answer);
-                }
-                Err(why) => self.beats.handle_failure(self.now, id, why),
-            }
+        while let Some(request) = self.beats.poll_request(self.now, &WALL) {
+            assert_eq!(RequestId::of(&request.body), Some(request.id));
+            self.queue.push_back(request);
+            self.send();
         }
+    }
+
+    /// What waits goes in order, and stays where it does not arrive.
+    fn send(&mut self) {
+        while let Some(Request { id, body }) = self.queue.front() {
+            let Ok(answer) = self.answer.clone() else {
+                self.beats.handle_failure(*id, self.answer.as_ref().unwrap_err());
+                break;
+            };
+            self.heard.push((self.now, self.beats.url(), serde_json::from_str(body).unwrap()));
+            let _ = self.beats.handle_answer(self.now + Millis(35), self.now, *id, &answer);
+            self.queue.pop_front();
+        }
+        self.beats.keep_waiting(|sid| self.queue.iter().any(|request| request.id.sid == sid));
     }
 
     fn ok(&mut self, event: SessionEvent) -> &mut Self {
@@ -207,40 +223,76 @@ fn an_ad_has_a_session_of_its_own() {
 }
 
 #[test]
-fn what_a_lost_heartbeat_told_rides_in_the_next() {
+fn what_did_not_arrive_is_followed_only_by_what_tells_something_new() {
     let mut b = Box::new();
     plays(&mut b);
     b.answer = Err("503");
     b.at(3000).ok(seek(SeekPhase::Start)).ok(seek(SeekPhase::End));
-    b.at(22_000);
+    b.at(50_000).ok(error(false));
+    // An interval has passed since the last; this one has to wait for the next.
+    b.at(52_000).ok(error(true));
+    b.at(60_000);
     b.answer = Ok(OK.to_vec());
-    b.at(45_000);
+    b.at(61_000);
+    b.at(70_000);
     assert_eq!(
-        b.course(),
-        ["0.100 s 2/0 ps100 []", "1.000 s 2/1 ps3 [ps6 ps3]", "41.000 s 2/3 ps3 [pss ps6 pse ps3]"]
+        b.course()[2..],
+        ["61.000 s 2/2 ps3 [pss ps6 pse ps3]", "61.000 s 2/3 ps3 [http-500]", "61.000 s 2/4 ps3 [http-500!]",]
     );
-    let infos: Vec<_> =
-        b.heard[2].2.hbinfos.iter().map(|info| (info.seq, info.rtt, info.err.as_str())).collect();
-    assert_eq!(infos, [(1, 35, "ok"), (2, -1, "503")]);
+    let infos = |beat: usize| {
+        let infos = b.heard[beat].2.hbinfos.iter();
+        infos.map(|info| (info.seq, info.rtt, info.err.as_str())).collect::<Vec<_>>()
+    };
+    assert_eq!(infos(2), [(1, 35, "ok")]);
+    assert_eq!(infos(3).last(), Some(&(2, -1, "503")));
 }
 
 #[test]
-fn the_end_is_told_until_it_arrives_or_hope_is_lost() {
+fn a_long_outage_does_not_fill_the_store() {
+    let mut b = Box::new();
+    plays(&mut b);
+    b.answer = Err("no route to host");
+    b.at(10 * 3_600_000);
+    assert_eq!(b.queue.len(), 1, "one sign of life is enough");
+    for minute in 0..60 {
+        b.at(10 * 3_600_000 + minute * 60_000);
+        for _ in 0..30 {
+            b.ok(seek(SeekPhase::Start)).ok(error(true));
+        }
+    }
+    assert!(b.queue.len() <= 1 + 60 * 3, "one an interval at most: {}", b.queue.len());
+    b.ok(STOP);
+    b.answer = Ok(OK.to_vec());
+    b.at(12 * 3_600_000);
+    assert!(b.course().last().unwrap().ends_with("ps1 end]"), "{:?}", b.course().last());
+    assert_eq!(b.beats.lost(), 0);
+}
+
+#[test]
+fn the_end_is_told_however_late_it_arrives() {
     let mut b = Box::new();
     plays(&mut b);
     b.answer = Err("no route to host");
     b.at(3000).ok(STOP);
-    b.at(50_000);
+    assert_eq!(b.beats.poll_timeout(), None, "all is said");
+    b.at(50_000_000);
     b.answer = Ok(OK.to_vec());
-    b.at(64_000);
-    assert_eq!(b.course()[2..], ["63.000 s 2/5 ps1 [ps1 end]"]);
+    b.at(50_000_001);
+    assert_eq!(b.course()[2..], ["50000.001 s 2/2 ps1 [ps1 end]"]);
     assert_eq!(b.beats.lost(), 0);
+}
 
-    b.answer = Err("no route to host");
-    b.at(100_000).ok(open()).ok(STOP);
-    b.at(300_000);
-    assert!(b.beats.poll_timeout().is_none());
-    assert!(b.beats.lost() > 0);
+#[test]
+fn answers_to_another_run_of_the_agent_are_not_taken_for_this_ones() {
+    let mut b = Box::new();
+    plays(&mut b);
+    let told = RequestId { iid: 77, sid: 2, seq: 0 };
+    b.beats.handle_failure(told, "503");
+    let clid = br#"{"err":"ok","clid":"1.2.3.4"}"#;
+    b.beats.handle_answer(Millis(2000), Millis(1000), told, clid).unwrap();
+    b.at(25_000);
+    let infos: Vec<_> = b.heard[2].2.hbinfos.iter().map(|info| info.seq).collect();
+    assert_eq!((infos, b.heard[2].2.clid.as_str()), (vec![1], "1.2.3.4"));
 }
 
 #[test]
@@ -276,7 +328,9 @@ fn answers(#[case] answer: &str, #[case] outcome: &str) {
     b.listen();
     let request = b.beats.poll_request(b.now, &WALL).unwrap();
     assert!(b.beats.poll_request(b.now, &WALL).is_none(), "one at a time");
-    let said = b.beats.handle_answer(Millis(150), request.id, answer.as_bytes());
+    assert_eq!(b.beats.poll_timeout(), None);
+    let said = b.beats.handle_answer(Millis(150), Millis(100), request.id, answer.as_bytes());
+    b.beats.keep_waiting(|_| false);
     assert_eq!(said.map_or_else(|e| e.to_string(), |()| "ok".to_owned()), outcome);
     let seconds = if answer.contains("hbi") { 5_150 } else { 20_100 };
     assert_eq!(b.beats.poll_timeout(), Some(Millis(seconds)));

@@ -201,6 +201,12 @@ impl Lanes {
         self.gone.pop_front()
     }
 
+    /// Whether a message of this lane waits or is on its way.
+    #[must_use]
+    pub fn has(&self, lane: &str) -> bool {
+        self.queue.iter().any(|waiting| waiting.lane == lane)
+    }
+
     /// How many messages wait or are on their way.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,15 +1,20 @@
-//! Heartbeats to one gateway.
+//! Heartbeats to one gateway: makes them, queues them, sends them one by one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stbeacon_core::heartbeat::{Heartbeats, Platform, RequestId, Settings};
+use stbeacon_core::heartbeat::{self, Heartbeats, Platform, Settings};
 use stbeacon_core::provisioning::{Heartbeat, HttpUrl};
 use stbeacon_core::session::Entry;
+use stbeacon_core::spool::{DropReason, Dropped, Spool};
 use stbeacon_core::time::Millis;
+use stbeacon_core::uplink::{self, Backoff, DeliveryPolicy, Lanes, Verdict};
 
 use super::Home;
-use crate::daemon::answers::Answers;
+use super::queue::OutletQueue;
+use crate::daemon::answers::{Answers, judge};
+use crate::daemon::reporting::in_memory;
+use crate::disk::Directory;
 use crate::http::{self, Method, Request, Server, Worker};
 use crate::status::HeartbeatStatus;
 use crate::{clock, files, random};
@@ -25,27 +30,44 @@ const NO_CLIENT_ID: &str = "0.0.0.0";
 /// How often to look again whether the calendar clock can be trusted: heartbeats tell when a session began.
 const CLOCK_RECHECK: Millis = Millis(5_000);
 
-/// Makes and sends heartbeats.
+/// A sign of life that comes ten minutes late is none. A fleet asks no more often by this than by its heartbeats.
+const LONGEST_BACKOFF: Millis = Millis::from_secs(60);
+
+/// Makes, queues and sends heartbeats.
 #[derive(Debug)]
 pub(super) struct BeatOutlet {
     id: u64,
     settings: Heartbeat,
     beats: Heartbeats,
+    lanes: Lanes,
+    queue: OutletQueue,
     client_id_file: PathBuf,
     client_id: String,
     worker: Worker,
-    in_flight: Option<RequestId>,
-    /// Nothing is sent before: the calendar clock is not set.
+    in_flight: Option<Flight>,
+    /// Nothing is made before: the calendar clock is not set.
     not_before: Millis,
     answers: Answers,
-    sent: u64,
-    delivered: u64,
+}
+
+/// What is on its way.
+#[derive(Debug, Clone, Copy)]
+struct Flight {
+    id: uplink::RequestId,
+    /// `None` where an earlier version made it in another way.
+    beat: Option<heartbeat::RequestId>,
+    sent: Millis,
 }
 
 // === impl BeatOutlet ===
 
 impl BeatOutlet {
-    pub(super) fn new(id: u64, settings: Heartbeat, worker: Worker, home: &Home) -> Self {
+    pub(super) fn new(
+        (id, worker): (u64, Worker),
+        settings: Heartbeat,
+        queue: OutletQueue,
+        home: &Home,
+    ) -> Self {
         let client_id_file = home.state_directory.join(CLIENT_ID);
         let client_id = std::fs::read_to_string(&client_id_file).unwrap_or_default().trim().to_owned();
         let client_id = if client_id.is_empty() { NO_CLIENT_ID.to_owned() } else { client_id };
@@ -68,18 +90,19 @@ impl BeatOutlet {
             client_id: client_id.clone(),
         };
         log::info!("heartbeats go to {}", settings.gateway);
+        let backoff = Backoff { cap: LONGEST_BACKOFF, ..Backoff::default() };
         Self {
             id,
             settings,
             beats: Heartbeats::new(machine, &mut random::bits),
+            lanes: Lanes::new(DeliveryPolicy { backoff, ..in_memory() }),
+            queue,
             client_id_file,
             client_id,
             worker,
             in_flight: None,
             not_before: Millis(0),
             answers: Answers::default(),
-            sent: 0,
-            delivered: 0,
         }
     }
 
@@ -91,21 +114,121 @@ impl BeatOutlet {
         self.settings == *settings
     }
 
+    /// By what its heartbeats are known as this service's, across restarts.
+    pub(super) fn owner(settings: &Heartbeat) -> u64 {
+        files::fingerprint(&format!("{}\n{}", settings.gateway.as_str(), settings.customer_key))
+    }
+
+    pub(super) fn is_to_same_gateway(&self, settings: &Heartbeat) -> bool {
+        Self::owner(&self.settings) == Self::owner(settings)
+    }
+
+    pub(super) fn handle_dropped(&mut self, dropped: &Dropped) {
+        self.queue.handle_dropped(dropped, &mut self.lanes);
+    }
+
     pub(super) fn handle_entry(&mut self, entry: &Entry) {
         self.beats.handle_entry(entry, &mut random::bits);
     }
 
-    /// When the next heartbeat has to be made; `None` while one is on its way.
+    /// When the next heartbeat has to be made.
     pub(super) fn next_beat(&self) -> Option<Millis> {
-        let due = self.beats.poll_timeout().filter(|_| self.in_flight.is_none())?;
-        Some(due.max(self.not_before))
+        Some(self.beats.poll_timeout()?.max(self.not_before))
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Millis> {
-        self.next_beat()
+        let send = self.lanes.poll_timeout().filter(|_| self.in_flight.is_none());
+        self.next_beat().into_iter().chain(send).min()
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Millis) {
+    pub(super) fn handle_timeout(&mut self, now: Millis, spool: &mut Spool<Directory>) {
+        self.make(now, spool);
+        self.queue.refill(now, spool, &mut self.lanes);
+        self.look_what_waits();
+        if self.in_flight.is_none() {
+            self.send(now);
+        }
+    }
+
+    pub(super) fn handle_outcome(
+        &mut self,
+        now: Millis,
+        outcome: http::Outcome,
+        spool: &mut Spool<Directory>,
+    ) {
+        let Some(flight) = self.in_flight.take() else { return };
+        let answer = match &outcome {
+            http::Outcome::Answered(answer) => answer.body.clone(),
+            http::Outcome::Failed(_) => Vec::new(),
+        };
+        let (outcome, error) = judge(&mut self.answers, outcome);
+        match self.lanes.handle_outcome(now, flight.id, outcome, random::uniform()) {
+            Verdict::Delivered { .. } => {
+                self.queue.handle_sent(now, spool, true);
+                self.take_answer(now, flight, &answer);
+            }
+            Verdict::Split | Verdict::Unknown => {}
+            Verdict::Retry { at } => {
+                self.queue.handle_sent(now, spool, false);
+                log::warn!("heartbeat not delivered: {error}; next attempt in {}", at.since(now));
+            }
+            Verdict::Refused => log::warn!("a heartbeat is not taken: {error}; it is dropped"),
+        }
+        if let (false, Some(beat)) = (error.is_empty(), flight.beat) {
+            self.beats.handle_failure(beat, &error);
+        }
+        self.queue.take_gone(now, spool, &mut self.lanes);
+        self.look_what_waits();
+        if !error.is_empty() {
+            self.answers.note_error(now, error);
+        }
+    }
+
+    /// What waits is tried once more at once.
+    pub(super) fn handle_stop(&mut self, now: Millis) {
+        self.lanes.handle_new_target(now);
+    }
+
+    /// The service is not provisioned any more.
+    pub(super) fn handle_end(&self, now: Millis, spool: &mut Spool<Directory>) {
+        let waiting = self.undelivered(now, spool);
+        if waiting > 0 {
+            log::warn!(
+                "{waiting} heartbeats wait for a service that is not provisioned any more, and are lost"
+            );
+        }
+        spool.clear(now, self.queue.queue(), DropReason::Off);
+    }
+
+    pub(super) fn has_work_until(&self, deadline: Millis) -> bool {
+        self.in_flight.is_some() || self.poll_timeout().is_some_and(|at| at <= deadline)
+    }
+
+    pub(super) fn undelivered(&self, now: Millis, spool: &Spool<Directory>) -> u64 {
+        self.queue.depth(now, spool).records
+    }
+
+    pub(super) fn status(&self, now: Millis, spool: &Spool<Directory>) -> HeartbeatStatus {
+        let counts = self.lanes.counts();
+        let depth = self.queue.depth(now, spool);
+        HeartbeatStatus {
+            gateway: self.settings.gateway.to_string(),
+            waiting: depth.records,
+            bytes: depth.bytes,
+            on_flash: depth.flash_records,
+            oldest_ms: depth.age.map(|age| age.0),
+            next_attempt_ms: self.lanes.poll_timeout().map(|at| at.since(now).0),
+            delivered: counts.delivered,
+            dropped: self.queue.drops(spool).into(),
+            lost_events: self.beats.lost(),
+            next_ms: self.next_beat().map(|at| at.since(now).0),
+            answers: self.answers.status(counts.requests),
+            last_error: self.answers.error_status(now),
+        }
+    }
+
+    /// Makes what is due. From here on it waits in the spool until it arrives.
+    fn make(&mut self, now: Millis, spool: &mut Spool<Directory>) {
         if self.next_beat().is_none_or(|due| due > now) {
             return;
         }
@@ -113,70 +236,47 @@ impl BeatOutlet {
             self.not_before = now + CLOCK_RECHECK;
             return;
         };
-        let Some(beat) = self.beats.poll_request(now, &wall) else { return };
+        while let Some(beat) = self.beats.poll_request(now, &wall) {
+            let lane = lane(beat.id.iid, beat.id.sid);
+            self.queue.push(now, spool, &mut self.lanes, lane, beat.body);
+        }
+    }
+
+    fn send(&mut self, now: Millis) {
+        let Some(kept) = self.lanes.poll_request(now) else { return };
+        let (id, beat) = (kept.id, heartbeat::RequestId::of(kept.text));
         let Heartbeat { gateway, auth, tls, .. } = &self.settings;
         let server =
             Arc::new(Server { url: gateway.clone(), auth: auth.clone(), tls: tls.clone(), gzip: false });
-        let url = HttpUrl::parse(&beat.url);
-        let request = url.map(|url| Request {
+        let request = HttpUrl::parse(&self.beats.url()).map(|url| Request {
             server,
             url,
-            method: Method::Post(beat.body),
+            method: Method::Post(kept.text.as_bytes().to_vec()),
             mac: String::new(),
             id: None,
             max_answer: MAX_ANSWER,
         });
         if request.is_ok_and(|request| self.worker.send(request)) {
-            self.sent = self.sent.saturating_add(1);
-            self.in_flight = Some(beat.id);
+            self.in_flight = Some(Flight { id, beat, sent: now });
         } else {
-            self.fail(now, beat.id, "the thread that sends is gone".to_owned());
+            self.lanes.handle_cancel(id);
+            self.answers.note_error(now, "the thread that sends is gone".to_owned());
         }
     }
 
-    pub(super) fn handle_outcome(&mut self, now: Millis, outcome: http::Outcome) {
-        let Some(id) = self.in_flight.take() else { return };
-        match outcome {
-            http::Outcome::Answered(answer) => {
-                self.answers.count(answer.status);
-                if !(200..300).contains(&answer.status) {
-                    self.fail(now, id, format!("the server answered {}", answer.status));
-                    return;
-                }
-                self.delivered = self.delivered.saturating_add(1);
-                if let Err(error) = self.beats.handle_answer(now, id, &answer.body) {
-                    log::warn!("{error}");
-                    self.answers.note_error(now, error.to_string());
-                }
-                self.keep_client_id();
-            }
-            http::Outcome::Failed(error) => {
-                self.answers.count_unreachable();
-                self.fail(now, id, error);
-            }
+    fn take_answer(&mut self, now: Millis, flight: Flight, body: &[u8]) {
+        let Some(beat) = flight.beat else { return };
+        if let Err(error) = self.beats.handle_answer(now, flight.sent, beat, body) {
+            log::warn!("{error}");
+            self.answers.note_error(now, error.to_string());
         }
+        self.keep_client_id();
     }
 
-    pub(super) fn has_work_until(&self, deadline: Millis) -> bool {
-        self.in_flight.is_some() || self.next_beat().is_some_and(|at| at <= deadline)
-    }
-
-    pub(super) fn status(&self, now: Millis) -> HeartbeatStatus {
-        HeartbeatStatus {
-            gateway: self.settings.gateway.to_string(),
-            delivered: self.delivered,
-            lost_events: self.beats.lost(),
-            next_ms: self.next_beat().map(|at| at.since(now).0),
-            answers: self.answers.status(self.sent),
-            last_error: self.answers.error_status(now),
-        }
-    }
-
-    /// What was in it rides in the next one.
-    fn fail(&mut self, now: Millis, id: RequestId, error: String) {
-        log::warn!("heartbeat not delivered: {error}");
-        self.beats.handle_failure(now, id, &error);
-        self.answers.note_error(now, error);
+    /// Of which sessions something waits still.
+    fn look_what_waits(&mut self) {
+        let (queue, lanes, instance) = (&self.queue, &self.lanes, self.beats.instance());
+        self.beats.keep_waiting(|sid| queue.has(lanes, &lane(instance, sid)));
     }
 
     fn keep_client_id(&mut self) {
@@ -188,4 +288,9 @@ impl BeatOutlet {
             log::warn!("the heartbeat client's id is not kept: {}: {error}", self.client_id_file.display());
         }
     }
+}
+
+/// Heartbeats of one session of one run arrive in order.
+fn lane(instance: i32, session: i32) -> String {
+    format!("{instance}.{session}")
 }

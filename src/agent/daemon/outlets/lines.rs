@@ -6,18 +6,18 @@ use stbeacon_core::beacon::{Channel, Identity};
 use stbeacon_core::line::config::Config;
 use stbeacon_core::provisioning::{ConfigSource, HttpUrl, MediaAnalytics};
 use stbeacon_core::session::Entry;
-use stbeacon_core::spool::{DropReason, Dropped, Drops, Queue, Spool};
+use stbeacon_core::spool::{DropReason, Dropped, Queue, Spool};
 use stbeacon_core::time::Millis;
 use stbeacon_core::uplink::{Lanes, RequestId, Verdict};
 
 use super::Home;
 use super::config::{self, ConfigKeeper};
-use super::queue::LineQueue;
+use super::queue::OutletQueue;
 use crate::daemon::answers::{Answers, judge};
 use crate::daemon::reporting::in_memory;
 use crate::disk::Directory;
 use crate::http::{self, Method, Request, Server, Worker};
-use crate::status::{DropStatus, LineStatus};
+use crate::status::LineStatus;
 use crate::{files, random};
 
 /// Makes, queues and sends the lines of one channel.
@@ -28,7 +28,7 @@ pub(super) struct LineOutlet {
     keeper: ConfigKeeper,
     channel: Channel,
     lanes: Lanes,
-    queue: LineQueue,
+    queue: OutletQueue,
     worker: Worker,
     in_flight: Option<Flight>,
     /// Where lines go; `None` until the configuration says so.
@@ -50,7 +50,7 @@ impl LineOutlet {
         now: Millis,
         (id, worker): (u64, Worker),
         settings: MediaAnalytics,
-        queue: LineQueue,
+        queue: OutletQueue,
         home: &Home,
     ) -> Self {
         let mut outlet = Self {
@@ -207,7 +207,6 @@ impl LineOutlet {
     pub(super) fn status(&self, now: Millis, spool: &Spool<Directory>) -> LineStatus {
         let counts = self.lanes.counts();
         let depth = self.queue.depth(now, spool);
-        let Drops { full, aged, no_space, corrupt, too_large, refused, off } = self.queue.drops(spool);
         LineStatus {
             config: self.settings.config.to_string(),
             target: self.server.as_ref().map_or_else(String::new, |server| server.url.to_string()),
@@ -218,7 +217,7 @@ impl LineOutlet {
             oldest_ms: depth.age.map(|age| age.0),
             next_attempt_ms: self.lanes.poll_timeout().map(|at| at.since(now).0),
             delivered: counts.delivered,
-            dropped: DropStatus { refused, aged, full, no_space, corrupt, too_large, off },
+            dropped: self.queue.drops(spool).into(),
             cut: self.channel.cut(),
             answers: self.answers.status(counts.requests),
             last_error: self.answers.error_status(now),

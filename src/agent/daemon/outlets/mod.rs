@@ -18,8 +18,9 @@ use tokio::sync::mpsc::Sender;
 
 use self::beats::BeatOutlet;
 use self::lines::LineOutlet;
-use self::queue::LineQueue;
+use self::queue::OutletQueue;
 use super::Asker;
+use super::store::{BEAT_QUEUES, LINE_QUEUES};
 use crate::box_facts::BoxFacts;
 use crate::disk::Directory;
 use crate::http::{self, Worker};
@@ -78,7 +79,8 @@ impl Outlets {
                 self.lines.push(outlet);
                 continue;
             }
-            let Some(queue) = LineQueue::open(now, spool, LineOutlet::owner(wanted), &taken) else {
+            let Some(queue) = OutletQueue::open(now, spool, LineOutlet::owner(wanted), &LINE_QUEUES, &taken)
+            else {
                 log::error!(
                     "more than {} endpoints for lines: no lines go by {}",
                     taken.len(),
@@ -96,10 +98,17 @@ impl Outlets {
         let same =
             |beats: &BeatOutlet| provisioning.heartbeat.as_ref().is_some_and(|wanted| beats.is_for(wanted));
         if !self.beats.as_ref().is_some_and(same) {
-            self.beats = None;
-            if let Some(wanted) = &provisioning.heartbeat {
-                self.beats = self.worker().map(|(id, worker)| {
-                    let mut beats = BeatOutlet::new(id, wanted.clone(), worker, &self.home);
+            let wanted = provisioning.heartbeat.as_ref();
+            let goes_on = |beats: &BeatOutlet| wanted.is_some_and(|wanted| beats.is_to_same_gateway(wanted));
+            if let Some(ended) = self.beats.take().filter(|beats| !goes_on(beats)) {
+                ended.handle_end(now, spool);
+            }
+            let queue = wanted.and_then(|wanted| {
+                OutletQueue::open(now, spool, BeatOutlet::owner(wanted), &BEAT_QUEUES, &[])
+            });
+            if let (Some(wanted), Some(queue)) = (wanted, queue) {
+                self.beats = self.worker().map(|worker| {
+                    let mut beats = BeatOutlet::new(worker, wanted.clone(), queue, &self.home);
                     sessions.introduce().for_each(|entry| beats.handle_entry(&entry));
                     beats
                 });
@@ -122,7 +131,7 @@ impl Outlets {
     /// Makes and sends what is due.
     pub(super) fn handle_timeout(&mut self, now: Millis, spool: &mut Spool<Directory>) {
         self.lines.iter_mut().for_each(|outlet| outlet.handle_timeout(now, spool));
-        self.beats.iter_mut().for_each(|beats| beats.handle_timeout(now));
+        self.beats.iter_mut().for_each(|beats| beats.handle_timeout(now, spool));
     }
 
     pub(super) fn handle_outcome(
@@ -133,7 +142,7 @@ impl Outlets {
         spool: &mut Spool<Directory>,
     ) {
         if let Some(beats) = self.beats.as_mut().filter(|beats| beats.id() == id) {
-            beats.handle_outcome(now, outcome);
+            beats.handle_outcome(now, outcome, spool);
         } else if let Some(outlet) = self.lines.iter_mut().find(|outlet| outlet.id() == id) {
             outlet.handle_outcome(now, outcome, spool);
         }
@@ -142,6 +151,7 @@ impl Outlets {
     /// What waits is tried once more at once.
     pub(super) fn handle_stop(&mut self, now: Millis, spool: &mut Spool<Directory>) {
         self.lines.iter_mut().for_each(|outlet| outlet.handle_stop(now));
+        self.beats.iter_mut().for_each(|beats| beats.handle_stop(now));
         self.handle_timeout(now, spool);
     }
 
@@ -156,22 +166,24 @@ impl Outlets {
             || self.beats.as_ref().is_some_and(|beats| beats.has_work_until(deadline))
     }
 
-    /// Lines that nobody has been sent.
-    pub(super) fn undelivered(&self, now: Millis, spool: &Spool<Directory>) -> u64 {
-        self.lines.iter().map(|outlet| outlet.undelivered(now, spool)).sum()
+    /// Lines, and heartbeats, that nobody has been sent.
+    pub(super) fn undelivered(&self, now: Millis, spool: &Spool<Directory>) -> (u64, u64) {
+        let lines = self.lines.iter().map(|outlet| outlet.undelivered(now, spool)).sum();
+        (lines, self.beats.as_ref().map_or(0, |beats| beats.undelivered(now, spool)))
     }
 
-    /// The spool has dropped some of somebody's lines itself.
+    /// The spool has dropped some of somebody's lines or heartbeats itself.
     pub(super) fn handle_dropped(&mut self, dropped: &Dropped) {
         self.lines.iter_mut().for_each(|outlet| outlet.handle_dropped(dropped));
+        self.beats.iter_mut().for_each(|beats| beats.handle_dropped(dropped));
     }
 
     pub(super) fn line_status(&self, now: Millis, spool: &Spool<Directory>) -> Vec<LineStatus> {
         self.lines.iter().map(|outlet| outlet.status(now, spool)).collect()
     }
 
-    pub(super) fn heartbeat_status(&self, now: Millis) -> Option<HeartbeatStatus> {
-        self.beats.as_ref().map(|beats| beats.status(now))
+    pub(super) fn heartbeat_status(&self, now: Millis, spool: &Spool<Directory>) -> Option<HeartbeatStatus> {
+        self.beats.as_ref().map(|beats| beats.status(now, spool))
     }
 
     fn worker(&mut self) -> Option<(u64, Worker)> {

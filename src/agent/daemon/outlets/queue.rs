@@ -1,13 +1,12 @@
-//! A channel's lines between their making and their delivery: in the spool, and a few of them in memory.
+//! A channel's lines, or heartbeats, between their making and their delivery: in the spool, and a few of them in memory.
 
 use stbeacon_core::spool::{Depth, Done, DropReason, Dropped, Drops, Queue, Record, RecordId, Spool};
 use stbeacon_core::time::Millis;
 use stbeacon_core::uplink::{self, Lanes};
 
-use crate::daemon::store::LINE_QUEUES;
 use crate::disk::Directory;
 
-/// In memory, for delivery, are at most so many lines.
+/// In memory, for delivery, are at most so many.
 const WINDOW: usize = 64;
 
 /// They are read from the spool so many at a time, in so many bytes.
@@ -16,9 +15,9 @@ const BATCH_BYTES: usize = 64 << 10;
 
 /// One channel's queue in the spool.
 #[derive(Debug)]
-pub(super) struct LineQueue {
+pub(super) struct OutletQueue {
     queue: Queue,
-    /// Whose lines these are; another channel's may be left from before.
+    /// Whose these are; another channel's may be left from before.
     owner: String,
     /// The last record that is in memory, or was.
     read: Option<RecordId>,
@@ -26,19 +25,21 @@ pub(super) struct LineQueue {
     is_behind: bool,
 }
 
-// === impl LineQueue ===
+// === impl OutletQueue ===
 
-impl LineQueue {
-    /// The queue that was this channel's before, or a free one; `None` if all are `taken` by others.
+impl OutletQueue {
+    /// That of the `queues` that was this channel's before, or a free one; `None` if all are `taken` by others.
     pub(super) fn open(
         now: Millis,
         spool: &mut Spool<Directory>,
         owner: u64,
+        queues: &[Queue],
         taken: &[Queue],
     ) -> Option<Self> {
         let owner = format!("{owner:016x}");
         let mut found = None;
-        for queue in LINE_QUEUES.into_iter().filter(|queue| !taken.contains(queue)) {
+        let free = || queues.iter().copied().filter(|queue| !taken.contains(queue));
+        for queue in free() {
             match spool.read_next(now, queue, None, 1, 0).first().map(|first| is_owned(first, &owner)) {
                 Some(true) => {
                     found = Some(queue);
@@ -48,8 +49,8 @@ impl LineQueue {
                 Some(false) => {}
             }
         }
-        // Lines of an endpoint that is not provisioned any more make room for those of one that is.
-        let queue = found.or_else(|| LINE_QUEUES.into_iter().find(|queue| !taken.contains(queue)))?;
+        // What waits for an endpoint that is not provisioned any more makes room for one that is.
+        let queue = found.or_else(|| free().next())?;
         if found.is_none() {
             spool.clear(now, queue, DropReason::Off);
         }
@@ -60,7 +61,7 @@ impl LineQueue {
         self.queue
     }
 
-    /// Takes a line.
+    /// Takes a line or a heartbeat.
     pub(super) fn push(
         &mut self,
         now: Millis,
@@ -91,6 +92,11 @@ impl LineQueue {
                 }
             }
         }
+    }
+
+    /// Whether anything of this lane waits, as far as is known without reading on.
+    pub(super) fn has(&self, lanes: &Lanes, lane: &str) -> bool {
+        self.is_behind || lanes.has(lane)
     }
 
     /// Tells the spool what has become of what was read.
