@@ -65,10 +65,10 @@ fn check_names_file_line_and_column() {
 
 #[test]
 fn check_explains_every_default() {
-    let (code, out, _) = check(&media_only("http://user:pw@h.example/drop?token=1", 60), &["--explain"]);
+    let (code, out, _) = check(&media_only("http://user:hunter2@h.example/drop?token=1", 60), &["--explain"]);
     assert_eq!(code, Some(0));
     assert!(out.contains("accum_period") && out.contains("60 s") && out.contains("default"), "{out}");
-    assert!(!out.contains("token") && !out.contains("pw"), "{out}");
+    assert!(!out.contains("token") && !out.contains("hunter2"), "{out}");
 }
 
 #[test]
