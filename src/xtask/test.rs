@@ -149,5 +149,8 @@ fn whole() -> Result<(), String> {
     run::visibly(&mut run::cargo(&panicking.collect::<Vec<_>>()))?;
     Artifacts::find().and_then(|artifacts| artifacts.keep_panicking_tracer()).map_err(|e| e.to_string())?;
     run::visibly(&mut run::cargo(&build))?;
-    run::visibly(&mut run::cargo(&["test", "--package", "stbeacon-tests", "--locked", "--quiet"]))
+    // They wait more than they compute: for players in real time, for a daemon's periods.
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) * 2;
+    let mut whole = run::cargo(&["test", "--package", "stbeacon-tests", "--locked", "--quiet"]);
+    run::visibly(whole.env("RUST_TEST_THREADS", threads.to_string()))
 }

@@ -83,8 +83,9 @@ fn is_whole(run: &Run, clip: &Clip) {
     assert_eq!(media.video, Frames::clean(clip.video_frames), "video");
     assert_eq!(media.audio, Frames::clean(clip.audio_frames.iter().sum()), "audio");
     assert_eq!(media.discontinuties, 0);
-    assert!(media.begin.abs_diff(*begin) <= 1, "begin {} is not about {begin}", media.begin);
-    assert!(media.end.abs_diff(*end) <= 1, "end {} is not about {end}", media.end);
+    // How long the player takes to its first picture is the machine's affair; seconds are rounded.
+    let times = [*begin - 1, media.begin, media.end, *end + 1];
+    assert!(times.is_sorted(), "begin and end of the player, and of its session in between: {times:?}");
 }
 
 #[rstest]
