@@ -60,7 +60,7 @@ struct World {
     sessions: Sessions,
     channel: Channel,
     heartbeats: Heartbeats,
-    under_way: VecDeque<RequestId>,
+    under_way: VecDeque<(Millis, RequestId)>,
     peers: [Peer; 10],
     speaker: usize,
     connections: u64,
@@ -172,8 +172,8 @@ impl World {
     }
 
     fn answer(&mut self, answer: &[u8]) {
-        let Some(id) = self.under_way.pop_front() else { return };
-        let _ = self.heartbeats.handle_answer(self.now, id, answer);
+        let Some((sent, id)) = self.under_way.pop_front() else { return };
+        let _ = self.heartbeats.handle_answer(self.now, sent, id, answer);
         assert!(!self.heartbeats.client_id().is_empty());
         self.turn();
     }
@@ -292,12 +292,12 @@ impl World {
     fn beat(&mut self) {
         let wall = WallAnchor { at: Millis(0), unix_ms: 1_700_000_000_000 };
         while let Some(request) = self.heartbeats.poll_request(self.now, &wall) {
-            let body: Result<serde_json::Value, _> = serde_json::from_slice(&request.body);
+            let body: Result<serde_json::Value, _> = serde_json::from_str(&request.body);
             assert!(body.is_ok_and(|body| body.is_object()));
-            self.under_way.push_back(request.id);
+            self.under_way.push_back((self.now, request.id));
             if self.under_way.len() > UNDER_WAY {
-                if let Some(id) = self.under_way.pop_front() {
-                    self.heartbeats.handle_failure(self.now, id, "no answer");
+                if let Some((_, id)) = self.under_way.pop_front() {
+                    self.heartbeats.handle_failure(id, "no answer");
                 }
             }
         }
