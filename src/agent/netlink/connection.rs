@@ -4,19 +4,25 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
-use netlink_packet_route::route::RouteMessage;
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::{Handle, MulticastGroup, new_connection_with_socket, new_multicast_connection_with_socket};
+use netlink_packet_core::{
+    Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressHeader;
+use netlink_packet_route::link::LinkHeader;
+use netlink_packet_route::route::RouteHeader;
+use nix::libc;
+use rtnetlink::MulticastGroup;
+use rtnetlink::proto::{ConnectionHandle, new_connection};
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{AsyncSocket as _, SocketAddr};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::interfaces::Interfaces;
 use super::messages::{Address, Link, Route};
-use super::trimmed::Trimmed;
+use super::wire::Message;
 
 /// The kernel answers at once; who waits longer than this waits for something that is broken.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,7 +37,7 @@ const NEWS: [MulticastGroup; 3] =
 /// A connection over which the kernel is asked for its links, addresses and routes.
 #[derive(Debug)]
 pub(crate) struct Netlink {
-    handle: Handle,
+    handle: ConnectionHandle<Message>,
     /// What reads and writes the socket; it ends with this value.
     _connection: JoinSet<()>,
 }
@@ -62,7 +68,7 @@ impl Netlink {
     /// # Errors
     /// Where the kernel, or a sandbox, gives no such socket.
     pub(crate) fn open() -> io::Result<Self> {
-        let (mut connection, handle, _) = new_connection_with_socket::<Trimmed>()?;
+        let (mut connection, handle, _) = new_connection::<Message>(NETLINK_ROUTE)?;
         // It tells a whole answer from one that broke off.
         connection.set_forward_done(true);
         let mut tasks = JoinSet::new();
@@ -82,25 +88,23 @@ impl Netlink {
 
     async fn dump_all(&mut self) -> io::Result<Interfaces> {
         let mut interfaces = Interfaces::default();
-        let links = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let links = self.table(links, |message| match message {
-            RouteNetlinkMessage::NewLink(link) => Link::read(link),
+        let any = LinkHeader::default();
+        let links = self.table(libc::RTM_GETLINK, &any, |message| match message.kind {
+            libc::RTM_NEWLINK => Link::read(&message.body),
             _ => None,
         });
         links.await?.into_iter().for_each(|link| interfaces.add_link(link));
 
-        let mut addresses = AddressMessage::default();
-        addresses.header.family = AddressFamily::Inet;
-        let addresses = self.table(RouteNetlinkMessage::GetAddress(addresses), |message| match message {
-            RouteNetlinkMessage::NewAddress(address) => Address::read(&address),
+        let family = AddressHeader { family: AddressFamily::Inet, ..AddressHeader::default() };
+        let addresses = self.table(libc::RTM_GETADDR, &family, |message| match message.kind {
+            libc::RTM_NEWADDR => Address::read(&message.body),
             _ => None,
         });
         addresses.await?.into_iter().for_each(|address| interfaces.add_address(address));
 
-        let mut routes = RouteMessage::default();
-        routes.header.address_family = AddressFamily::Inet;
-        let routes = self.table(RouteNetlinkMessage::GetRoute(routes), |message| match message {
-            RouteNetlinkMessage::NewRoute(route) => Route::read(&route),
+        let family = RouteHeader { address_family: AddressFamily::Inet, ..RouteHeader::default() };
+        let routes = self.table(libc::RTM_GETROUTE, &family, |message| match message.kind {
+            libc::RTM_NEWROUTE => Route::read(&message.body),
             _ => None,
         });
         routes.await?.into_iter().for_each(|route| interfaces.add_route(route));
@@ -110,27 +114,26 @@ impl Netlink {
     /// A whole table; where it never comes to rest, what was told last.
     async fn table<T>(
         &mut self,
-        request: RouteNetlinkMessage,
-        read: impl Fn(RouteNetlinkMessage) -> Option<T>,
+        kind: u16,
+        family: &impl Emitable,
+        read: fn(Message) -> Option<T>,
     ) -> io::Result<Vec<T>> {
-        let mut table = self.ask(request.clone(), &read).await?;
+        let question = Message::question(kind, family);
+        let mut table = self.ask(question.clone(), read).await?;
         for _ in 1..ATTEMPTS {
             if table.is_whole {
                 break;
             }
-            table = self.ask(request.clone(), &read).await?;
+            table = self.ask(question.clone(), read).await?;
         }
         Ok(table.rows)
     }
 
-    async fn ask<T>(
-        &mut self,
-        request: RouteNetlinkMessage,
-        read: impl Fn(RouteNetlinkMessage) -> Option<T>,
-    ) -> io::Result<Table<T>> {
-        let mut request = NetlinkMessage::from(request);
+    async fn ask<T>(&mut self, question: Message, read: fn(Message) -> Option<T>) -> io::Result<Table<T>> {
+        let mut request = NetlinkMessage::from(question);
         request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-        let mut answers = self.handle.request(request).map_err(|_| broken())?;
+        let kernel = SocketAddr::new(0, 0);
+        let mut answers = self.handle.request(request, kernel).map_err(|_| broken())?;
         let mut table = Table { rows: Vec::new(), is_whole: true };
         while let Some(answer) = answers.next().await {
             table.is_whole &= answer.header.flags & NLM_F_DUMP_INTR == 0;
@@ -156,7 +159,10 @@ impl Monitor {
     /// # Errors
     /// Where the kernel, or a sandbox, gives no such socket.
     pub(crate) fn open() -> io::Result<Self> {
-        let (connection, _, mut news) = new_multicast_connection_with_socket::<Trimmed>(&NEWS)?;
+        let (mut connection, _, mut news) = new_connection::<Message>(NETLINK_ROUTE)?;
+        // A bit for each group, from its number less one (netlink(7)).
+        let groups = NEWS.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
+        connection.socket_mut().socket_mut().bind(&SocketAddr::new(0, groups))?;
         let (sender, changes) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
         tasks.spawn(connection);

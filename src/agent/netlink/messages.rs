@@ -1,14 +1,18 @@
 //! What a report needs of the rtnetlink messages (rtnetlink(7)): links, addresses, routes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
+use netlink_packet_core::Emitable as _;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
-use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage, Stats64};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags,
-    RouteType,
-};
+use netlink_packet_route::address::{AddressHeader, AddressScope};
+use netlink_packet_route::link::{LinkHeader, Stats64};
+use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteNextHopFlags, RouteType};
+use nix::libc;
+
+use super::wire::{attributes, number, text};
+
+/// `struct rtnexthop` (linux/rtnetlink.h): its own length with what follows, flags, weight, link.
+const NEXT_HOP: usize = 8;
 
 /// One interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,21 +67,21 @@ pub(super) struct Route {
 // === impl Link ===
 
 impl Link {
-    /// `None` for one without a name.
-    pub(super) fn read(message: LinkMessage) -> Option<Self> {
-        let mut link =
-            Self { index: message.header.index, flags: message.header.flags.bits(), ..Self::default() };
-        for attribute in message.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name = name,
-                LinkAttribute::Address(address) => link.mac = address.try_into().ok(),
-                LinkAttribute::Controller(master) => link.master = (master != 0).then_some(master),
-                LinkAttribute::Stats64(stats) => link.stats = Stats::from(stats),
-                LinkAttribute::LinkInfo(infos) => {
-                    for info in infos {
-                        match info {
-                            LinkInfo::Kind(kind) => link.kind = kind.to_string(),
-                            LinkInfo::PortKind(kind) => link.slave_kind = kind.to_string(),
+    /// Of the body of RTM_NEWLINK. `None` for one without a name.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let header = LinkHeader::parse(body).ok()?;
+        let mut link = Self { index: header.index, flags: header.flags.bits(), ..Self::default() };
+        for (kind, value) in attributes(body.get(header.buffer_len()..)?) {
+            match kind {
+                libc::IFLA_IFNAME => link.name = text(value),
+                libc::IFLA_ADDRESS => link.mac = value.try_into().ok(),
+                libc::IFLA_MASTER => link.master = number(value).filter(|master| *master != 0),
+                libc::IFLA_STATS64 => link.stats = Stats64::parse(value).map(Stats::from).unwrap_or_default(),
+                libc::IFLA_LINKINFO => {
+                    for (kind, value) in attributes(value) {
+                        match kind {
+                            libc::IFLA_INFO_KIND => link.kind = text(value),
+                            libc::IFLA_INFO_SLAVE_KIND => link.slave_kind = text(value),
                             _ => {}
                         }
                     }
@@ -108,17 +112,17 @@ impl From<Stats64> for Stats {
 // === impl Address ===
 
 impl Address {
-    /// `None` for any but a global IPv4 address.
-    pub(super) fn read(message: &AddressMessage) -> Option<Self> {
-        let header = &message.header;
+    /// Of the body of RTM_NEWADDR. `None` for any but a global IPv4 address.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let header = AddressHeader::parse(body).ok()?;
         if header.family != AddressFamily::Inet || header.scope != AddressScope::Universe {
             return None;
         }
         let (mut local, mut address) = (None, None);
-        for attribute in &message.attributes {
-            match attribute {
-                AddressAttribute::Local(IpAddr::V4(ip)) => local = Some(*ip),
-                AddressAttribute::Address(IpAddr::V4(ip)) => address = Some(*ip),
+        for (kind, value) in attributes(body.get(header.buffer_len()..)?) {
+            match kind {
+                libc::IFA_LOCAL => local = ipv4(value),
+                libc::IFA_ADDRESS => address = ipv4(value),
                 _ => {}
             }
         }
@@ -131,9 +135,9 @@ impl Address {
 // === impl Route ===
 
 impl Route {
-    /// `None` for any but a default route of the main table whose link is there.
-    pub(super) fn read(message: &RouteMessage) -> Option<Self> {
-        let header = &message.header;
+    /// Of the body of RTM_NEWROUTE. `None` for any but a default route of the main table whose link is there.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let header = RouteHeader::parse(body).ok()?;
         let is_default = header.address_family == AddressFamily::Inet
             && header.destination_prefix_length == 0
             && header.kind == RouteType::Unicast;
@@ -142,39 +146,141 @@ impl Route {
         }
         let mut table = u32::from(header.table);
         let mut route = Self { metric: 0, gateway: None };
-        for attribute in &message.attributes {
-            match attribute {
-                RouteAttribute::Table(number) => table = *number,
-                RouteAttribute::Priority(metric) => route.metric = *metric,
-                RouteAttribute::MultiPath(hops) => {
-                    route.gateway = gateway(&hops.iter().find(|hop| is_usable(hop))?.attributes);
+        let own = body.get(header.buffer_len()..)?;
+        for (kind, value) in attributes(own) {
+            match kind {
+                libc::RTA_TABLE => table = number(value).unwrap_or(table),
+                libc::RTA_PRIORITY => route.metric = number(value).unwrap_or_default(),
+                libc::RTA_MULTIPATH => {
+                    let (_, attributes) = hops(value).find(|(flags, _)| is_usable(*flags))?;
+                    route.gateway = gateway(attributes);
                 }
                 _ => {}
             }
         }
-        route.gateway = route.gateway.or_else(|| gateway(&message.attributes));
+        route.gateway = route.gateway.or_else(|| gateway(own));
         (table == u32::from(RouteHeader::RT_TABLE_MAIN)).then_some(route)
     }
 }
 
-/// Each hop of a route over several links has flags of its own (rtnexthop in rtnetlink(7)).
-fn is_usable(hop: &RouteNextHop) -> bool {
-    !hop.flags.intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown)
+/// The next hops of a route over several links: flags, and attributes. What is malformed ends the list.
+fn hops(mut bytes: &[u8]) -> impl Iterator<Item = (RouteNextHopFlags, &[u8])> {
+    std::iter::from_fn(move || {
+        let [low, high, flags, ..] = *bytes.first_chunk::<NEXT_HOP>()?;
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let attributes = bytes.get(NEXT_HOP..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((RouteNextHopFlags::from_bits_retain(flags), attributes))
+    })
 }
 
-fn gateway(attributes: &[RouteAttribute]) -> Option<Ipv4Addr> {
-    attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(*ip),
-        _ => None,
-    })
+/// Each hop has flags of its own (rtnexthop in rtnetlink(7)).
+fn is_usable(flags: RouteNextHopFlags) -> bool {
+    !flags.intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown)
+}
+
+fn gateway(bytes: &[u8]) -> Option<Ipv4Addr> {
+    attributes(bytes).find_map(|(kind, value)| if kind == libc::RTA_GATEWAY { ipv4(value) } else { None })
+}
+
+/// `None` for an address of another family.
+fn ipv4(value: &[u8]) -> Option<Ipv4Addr> {
+    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
 }
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_route::link::{InfoKind, InfoPortKind, LinkFlags};
+    // The library's encoder is a second opinion on what is read here.
+    use std::net::IpAddr;
+
+    use netlink_packet_core::{DefaultNla, Emitable};
+    use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+    use netlink_packet_route::link::{
+        InfoKind, InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    };
+    use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteNextHop};
     use rstest::rstest;
 
     use super::*;
+
+    fn bytes(message: &impl Emitable) -> Vec<u8> {
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        bytes
+    }
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        bytes(&DefaultNla::new(kind, value.to_vec()))
+    }
+
+    fn link_of(attributes: &[Vec<u8>]) -> Vec<u8> {
+        [bytes(&LinkHeader::default()), attributes.concat()].concat()
+    }
+
+    /// A link whose kernel tells one more thing than any kernel of today, or tells it in another way.
+    #[rstest]
+    #[case::unknown_attribute(attribute(4242, &[1, 2, 3]))]
+    #[case::unknown_nest(attribute(4242 | 0x8000, &attribute(1, &[1])))]
+    #[case::wider_number(attribute(libc::IFLA_MTU, &[0; 8]))]
+    #[case::alias_in_latin_1(attribute(libc::IFLA_IFALIAS, b"Fernsehger\xe4t\0"))]
+    #[case::vendor_took_a_number(attribute(libc::IFLA_XDP, &[1]))]
+    #[case::families_in_another_shape(attribute(libc::IFLA_AF_SPEC, &attribute(2, &[0; 3])))]
+    #[case::master_of_another_width(attribute(libc::IFLA_MASTER, &[1; 8]))]
+    #[case::wider_number_in_a_nest(attribute(libc::IFLA_LINKINFO, &attribute(2, &attribute(1, &[0; 8]))))]
+    fn no_attribute_costs_an_interface(#[case] extra: Vec<u8>) {
+        let stats: Vec<u8> = (0..25_u64).flat_map(u64::to_ne_bytes).collect();
+        let body =
+            link_of(&[attribute(libc::IFLA_IFNAME, b"eth0\0"), extra, attribute(libc::IFLA_STATS64, &stats)]);
+        let link = Link::read(&body).unwrap();
+        let expected = Stats { multicast: 8, rx_missed_errors: 15, ..link.stats };
+        assert_eq!((link.name.as_str(), link.master, link.stats), ("eth0", None, expected));
+    }
+
+    #[rstest]
+    #[case::linux_3(23)]
+    #[case::linux_6(25)]
+    #[case::one_that_counts_more(40)]
+    fn counters_of_any_kernel(#[case] fields: u64) {
+        let stats: Vec<u8> = (0..fields).flat_map(u64::to_ne_bytes).collect();
+        let body = link_of(&[attribute(libc::IFLA_IFNAME, b"eth0\0"), attribute(libc::IFLA_STATS64, &stats)]);
+        let stats = Link::read(&body).unwrap().stats;
+        assert_eq!((stats.rx_packets, stats.tx_errors, stats.rx_missed_errors), (0, 5, 15));
+    }
+
+    #[test]
+    fn a_name_of_any_bytes_is_a_name() {
+        let body = link_of(&[attribute(libc::IFLA_IFNAME, b"et\xe40\0")]);
+        assert_eq!(Link::read(&body).unwrap().name, "et\u{fffd}0");
+    }
+
+    #[test]
+    fn what_a_link_is_is_read_beside_what_is_malformed() {
+        let info = [
+            attribute(libc::IFLA_INFO_KIND, b"vlan\0"),
+            attribute(libc::IFLA_INFO_DATA, &[0xff; 40]),
+            attribute(libc::IFLA_INFO_SLAVE_KIND, b"bridge\0"),
+        ];
+        let nest = attribute(libc::IFLA_LINKINFO | 0x8000, &info.concat());
+        let link = Link::read(&link_of(&[attribute(libc::IFLA_IFNAME, b"eth0.7\0"), nest])).unwrap();
+        assert_eq!((link.kind.as_str(), link.slave_kind.as_str()), ("vlan", "bridge"));
+    }
+
+    #[test]
+    fn no_prefix_of_a_message_panics() {
+        let multipath = RouteAttribute::MultiPath(vec![hop(UP, 2), hop(DOWN, 3)]);
+        let mut route = RouteMessage::default();
+        route.attributes = vec![via(1), multipath];
+        let mut address = AddressMessage::default();
+        address.attributes = vec![AddressAttribute::Local(HERE)];
+        let link = link_of(&[attribute(libc::IFLA_LINKINFO, &attribute(libc::IFLA_INFO_KIND, b"vlan\0"))]);
+        for body in [bytes(&route), bytes(&address), link] {
+            for length in 0..body.len() {
+                let _ = Link::read(&body[..length]);
+                let _ = Address::read(&body[..length]);
+                let _ = Route::read(&body[..length]);
+            }
+        }
+    }
 
     #[test]
     fn link() {
@@ -222,8 +328,8 @@ mod tests {
                 rx_missed_errors: 115,
             },
         };
-        assert_eq!(Link::read(message), Some(expected));
-        assert_eq!(Link::read(LinkMessage::default()), None);
+        assert_eq!(Link::read(&bytes(&message)), Some(expected));
+        assert_eq!(Link::read(&bytes(&LinkMessage::default())), None);
     }
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
@@ -247,7 +353,7 @@ mod tests {
         message.header.index = 3;
         message.header.prefix_len = 24;
         message.attributes = attributes.to_vec();
-        let read = Address::read(&message);
+        let read = Address::read(&bytes(&message));
         assert_eq!(read.as_ref().map(|address| IpAddr::V4(address.ip)), ip);
         assert!(read.is_none_or(|address| address.index == 3 && address.prefix == 24));
     }
@@ -290,7 +396,7 @@ mod tests {
         message.header.kind = RouteType::Unicast;
         message.header.flags = flags;
         message.attributes = attributes;
-        let read = Route::read(&message).map(|route| (route.metric, route.gateway));
+        let read = Route::read(&bytes(&message)).map(|route| (route.metric, route.gateway));
         let expected =
             expected.map(|(metric, last)| (metric, last.map(|last| Ipv4Addr::new(10, 0, 0, last))));
         assert_eq!(read, expected);
