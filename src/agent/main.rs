@@ -10,6 +10,7 @@ mod control;
 mod daemon;
 mod disk;
 mod doctor;
+mod enable_tracer;
 mod files;
 mod http;
 mod line;
@@ -56,6 +57,11 @@ const COMMANDS: &[Command] = &[
         summary: "play a stream with an unmodified player and the tracer",
         run: play::run,
     },
+    Command {
+        name: "enable-tracer",
+        summary: "have systemd start a player with the plug-in in it",
+        run: enable_tracer::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -92,7 +98,7 @@ fn overview() -> String {
         "Quality-of-experience agent for Linux set-top boxes.\n\nUsage: stbeacon COMMAND [OPTIONS]\n\nCommands:\n",
     );
     for Command { name, summary, .. } in COMMANDS {
-        text.push_str(&format!("  {name:<8} {summary}\n"));
+        text.push_str(&format!("  {name:<13} {summary}\n"));
     }
     text.push_str("\nOptions:\n  -h, --help     this text; after a command: that command's own\n");
     text.push_str("  -V, --version  the version\n\n");

@@ -8,6 +8,7 @@ mod cli;
 mod common;
 
 mod daemon;
+mod enable_tracer;
 mod gzip;
 mod netlink;
 mod provisioning;
