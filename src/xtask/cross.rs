@@ -1,74 +1,167 @@
-//! The oldest toolchain a box's image builder has, building what goes on a box.
+//! What goes on a box, built for a box's processor by the oldest toolchain an image builder has.
 //!
-//! Debian's own rustc of the minimum version, with its standard library for armhf, in a root of its own made
-//! from Debian's packages. The root is kept in the user's cache directory: making it takes a minute or two.
+//! Debian's own rustc of the minimum version, with its standard library for ARM, in a root of its own made from Debian's
+//! packages. The root is kept in the user's cache directory: making it takes some minutes. zig links, because it can link
+//! against the symbols of any glibc: one program then fits old images and new ones.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{run, ui};
+use crate::{run, tools, ui};
 
 /// The Debian release whose main archive has the rustc of our `rust-version`.
 const RELEASE: &str = "bookworm";
 
 /// Part of the root's name: raised when [`PACKAGES`] change, so that an old root is not taken for a new one.
-const GENERATION: &str = "1";
+const GENERATION: &str = "2";
 
-const PACKAGES: &str = "rustc-web,cargo-web,libstd-rust-web-dev:armhf,gcc-arm-linux-gnueabihf,\
-                        libc6-dev-armhf-cross,pkgconf,libgstreamer1.0-dev:armhf";
+const PACKAGES: &[&str] = &[
+    "rustc-web",
+    "cargo-web",
+    "gcc",
+    "libc6-dev",
+    "pkgconf",
+    "libgstreamer1.0-dev",
+    "libstd-rust-web-dev:armhf",
+    "gcc-arm-linux-gnueabihf",
+    "libc6-dev-armhf-cross",
+    "libgstreamer1.0-dev:armhf",
+    "libstd-rust-web-dev:arm64",
+    "gcc-aarch64-linux-gnu",
+    "libc6-dev-arm64-cross",
+    "libgstreamer1.0-dev:arm64",
+];
 
-const TARGET: &str = "armv7-unknown-linux-gnueabihf";
+/// The newest glibc that what is built may ask for: CentOS 7's, Debian 8's, and any younger box's.
+pub(crate) const GLIBC: &str = "2.17";
 
-/// What goes on a box.
-const CRATES: [&str; 3] = ["stbeacon-core", "stbeacon", "gst-plugin-stbeacon"];
+/// The GStreamer that the plug-in has to be content with: Debian 11's.
+pub(crate) const GSTREAMER: (u32, u32) = (1, 18);
 
-/// Builds what goes on a box with the minimum toolchain, for armv7.
-pub(crate) fn build_for_armhf() -> Result<(), String> {
+/// A kind of processor, in the names that others have for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Rust's.
+    pub(crate) triple: &'static str,
+    /// Debian's.
+    pub(crate) debian: &'static str,
+    /// The directory of its libraries in Debian.
+    pub(crate) multiarch: &'static str,
+    /// What the compiler is told besides: Thumb-2 code, which every ARMv7 runs, is a quarter smaller.
+    flags: &'static str,
+}
+
+pub(crate) const TARGETS: [Target; 3] = [
+    Target {
+        triple: "armv7-unknown-linux-gnueabihf",
+        debian: "armhf",
+        multiarch: "arm-linux-gnueabihf",
+        flags: "-C target-feature=+thumb-mode",
+    },
+    Target {
+        triple: "aarch64-unknown-linux-gnu",
+        debian: "arm64",
+        multiarch: "aarch64-linux-gnu",
+        flags: "",
+    },
+    Target { triple: "x86_64-unknown-linux-gnu", debian: "amd64", multiarch: "x86_64-linux-gnu", flags: "" },
+];
+
+/// What was built for a box.
+pub(crate) struct Built {
+    /// The directory that both are in.
+    pub(crate) dir: PathBuf,
+    pub(crate) daemon: PathBuf,
+    pub(crate) tracer: PathBuf,
+}
+
+/// Builds daemon and plug-in as a box gets them.
+pub(crate) fn build(target: &Target) -> Result<Built, String> {
     let root = ensure_root()?;
+    let tools = tools::packagers()?;
     // The root has no network of its own, and needs none: its cargo reads what this one has fetched.
     run::quietly(&mut run::cargo(&["fetch", "--locked"]))?;
-    let cargo_home = home_dir("CARGO_HOME", ".cargo")?;
-    let out = run::target().join("armhf-minimum");
+    let out = run::target().join("box");
     std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
 
-    let packages: Vec<_> = CRATES.iter().map(|name| format!("-p {name}")).collect();
-    let build = format!("cd /src && cargo build --locked --offline --target {TARGET} {}", packages.join(" "));
-    // In a mount namespace of its own, which takes the mounts away with it.
+    let triple = target.triple;
+    let linked = format!("{triple}.{GLIBC}");
+    let build = format!(
+        "cd /src && cargo zigbuild --locked --target {linked} --release -p stbeacon \
+         && cargo zigbuild --locked --target {linked} --profile tracer -p gst-plugin-stbeacon"
+    );
+    // In a mount namespace of its own, which takes the mounts away with it. Every path in it is the same on every
+    // machine, and so is what is built.
     let script = r#"set -eu
-        mkdir -p "$ROOT/src" "$ROOT/cargo" "$ROOT/out"
+        mkdir -p "$ROOT/src" "$ROOT/cargo" "$ROOT/out" "$ROOT/tools"
         mount --bind "$SOURCE" "$ROOT/src"
         mount -o remount,bind,ro "$ROOT/src"
         mount --bind "$CARGO_HOME" "$ROOT/cargo"
         mount --bind "$OUT" "$ROOT/out"
+        mount --bind "$TOOLS" "$ROOT/tools"
         mount -t proc proc "$ROOT/proc"
         chroot "$ROOT" rustc --version
-        exec chroot "$ROOT" env -i PATH=/usr/bin:/bin HOME=/root CARGO_HOME=/cargo CARGO_TARGET_DIR=/out \
-            PKG_CONFIG_ALLOW_CROSS=1 PKG_CONFIG=arm-linux-gnueabihf-pkg-config \
-            CC_armv7_unknown_linux_gnueabihf=arm-linux-gnueabihf-gcc \
-            CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc sh -c "$BUILD""#;
+        exec chroot "$ROOT" env -i PATH=/tools/bin:/usr/bin:/bin HOME=/out/home CARGO_HOME=/cargo \
+            CARGO_TARGET_DIR=/out CARGO_NET_OFFLINE=true RUSTFLAGS="$RUSTFLAGS" \
+            SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \
+            CARGO_ZIGBUILD_ZIG_PATH="/tools/${ZIG#"$TOOLS"/}" ZIG_GLOBAL_CACHE_DIR=/out/zig \
+            CARGO_ZIGBUILD_CACHE_DIR=/out/zigbuild \
+            PKG_CONFIG_ALLOW_CROSS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 PKG_CONFIG="$MULTIARCH-pkg-config" sh -c "$BUILD""#;
     let mut command = as_root("env");
     command
         .arg(assignment("ROOT", &root))
         .arg(assignment("SOURCE", &run::root()))
-        .arg(assignment("CARGO_HOME", &cargo_home))
+        .arg(assignment("CARGO_HOME", &home_dir("CARGO_HOME", ".cargo")?))
         .arg(assignment("OUT", &out))
+        .arg(assignment("TOOLS", &tools.dir))
+        .arg(assignment("ZIG", &tools.zig))
+        .arg(format!("MULTIARCH={}", target.multiarch))
+        .arg(format!("RUSTFLAGS={}", target.flags))
+        .arg(format!("SOURCE_DATE_EPOCH={}", epoch()))
         .arg(format!("BUILD={build}"))
         .args(["unshare", "--mount", "sh", "-c", script]);
-    run::visibly(&mut command)
+    run::visibly(&mut command)?;
+    let dir = out.join(triple);
+    let built = |name| out.join(triple).join(name);
+    let (daemon, tracer) = (built("release/stbeacon"), built("tracer/libgststbeacon.so"));
+    Ok(Built { dir, daemon, tracer })
+}
+
+/// When the sources were last changed, in seconds of the Unix epoch: the same sources give the same bytes
+/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+pub(crate) fn epoch() -> String {
+    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
+        return epoch;
+    }
+    let commit = run::told(run::command("git").args(["log", "-1", "--format=%ct"]));
+    let now = || {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    };
+    commit.map_or_else(|_| now().to_string(), |text| text.trim().to_owned())
+}
+
+/// What the root's GStreamer says of its symbols: which version had each of them first.
+pub(crate) fn gstreamer_symbols(target: &Target) -> Result<String, String> {
+    let info = ensure_root()?.join("var/lib/dpkg/info");
+    let file = info.join(format!("libgstreamer1.0-0:{}.symbols", target.debian));
+    std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 fn ensure_root() -> Result<PathBuf, String> {
     let cache = home_dir("XDG_CACHE_HOME", ".cache")?.join("stbeacon");
-    let root = cache.join(format!("{RELEASE}-armhf-{GENERATION}"));
+    let root = cache.join(format!("{RELEASE}-cross-{GENERATION}"));
     if root.join("usr/bin/rustc").exists() {
         return Ok(root);
     }
     std::fs::create_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
-    let unfinished = cache.join(format!("{RELEASE}-armhf-{GENERATION}.unfinished"));
-    ui::step("a root with Debian's rustc for armhf", || {
+    let unfinished = cache.join(format!("{RELEASE}-cross-{GENERATION}.unfinished"));
+    ui::step("a root with Debian's rustc for ARM", || {
         run::quietly(as_root("rm").arg("-rf").arg(&unfinished))?;
         let mut make = as_root("mmdebstrap");
-        make.args(["--variant=minbase", "--architectures=amd64,armhf"]).arg(format!("--include={PACKAGES}"));
+        make.args(["--variant=minbase", "--architectures=amd64,armhf,arm64"])
+            .arg(format!("--include={}", PACKAGES.join(",")))
+            // Nobody reads manuals there.
+            .args(["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]);
         // The release alone, without its security archive: only there do compiler and libraries agree on a version.
         run::quietly(make.arg(RELEASE).arg(&unfinished).args(mirror()))?;
         run::quietly(as_root("mv").arg(&unfinished).arg(&root))
@@ -104,7 +197,7 @@ fn assignment(name: &str, path: &Path) -> std::ffi::OsString {
 }
 
 /// The directory that an environment variable names, or else one in the home directory.
-fn home_dir(variable: &str, default: &str) -> Result<PathBuf, String> {
+pub(crate) fn home_dir(variable: &str, default: &str) -> Result<PathBuf, String> {
     if let Some(dir) = std::env::var_os(variable).filter(|dir| !dir.is_empty()) {
         return Ok(dir.into());
     }

@@ -8,6 +8,7 @@ mod bench;
 mod cross;
 mod demo;
 mod fuzz;
+mod package;
 mod run;
 mod system;
 mod test;
@@ -30,6 +31,7 @@ Commands:
   bench   What the work costs: time beside a peer's, instructions, allocations
   torture Kill the daemon at random before a server at its worst: nothing may be lost
   fuzz    What reads input from outside, against input that nobody would send
+  package Make .deb and .ipk packages for boxes, and check them
   setup   Install what the other commands need, and nothing else
 
 Options:
@@ -83,6 +85,7 @@ fn dispatch() -> Result<(), Failure> {
             Some("bench") => bench::main(args),
             Some("torture") => torture::main(args),
             Some("fuzz") => fuzz::main(args),
+            Some("package") => package::main(args),
             Some("setup") => setup(args),
             _ => Err(lexopt::Error::from(format!("no command {command:?}")).into()),
         },

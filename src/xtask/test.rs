@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 use stbeacon_tests::Artifacts;
 
 use crate::system::Needs;
-use crate::{Failure, bench, cross, fuzz, run, system, tools, ui};
+use crate::{Failure, bench, fuzz, package, run, system, tools, ui};
 
 const HELP: &str = "\
 Everything a change must pass. Installs what is missing first.
@@ -32,9 +32,9 @@ const STEPS: &[Step] = &[
     Step { name: "bench", what: "no more instructions and allocations than before", run: bench::check_gates },
     Step { name: "fuzz", what: "ten seconds of random input for all that reads any", run: fuzz::briefly },
     Step {
-        name: "minimum",
-        what: "what goes on a box, built for armhf by the minimum rustc",
-        run: cross::build_for_armhf,
+        name: "package",
+        what: "what goes on a box: built by the minimum rustc, packed for armhf, and no bigger than before",
+        run: package::for_armhf,
     },
     Step { name: "whole", what: "whole programs: real pipelines, sockets, interfaces", run: whole },
 ];

@@ -1,0 +1,227 @@
+//! `cargo xtask package`: what is installed on a box, as .deb and as .ipk.
+
+mod checks;
+mod notices;
+mod scripts;
+mod sizes;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lexopt::prelude::*;
+
+use crate::cross::{self, Built, TARGETS, Target};
+use crate::system::{self, Needs};
+use crate::{Failure, run, tools, ui};
+
+const HELP: &str = "\
+Makes the packages that are installed on a box: stbeacon (the daemon) and gstreamer1.0-stbeacon (the plug-in), each as
+.deb and as .ipk. Builds in a root made from Debian's packages, kept in the user's cache directory; needs root, or sudo,
+for that. Checks the sizes against packaging/sizes.json, the symbols that the programs need of glibc and GStreamer, the
+maintainer scripts, and what lintian says.
+
+Usage: cargo xtask package [OPTIONS]
+
+Options:
+      --target TRIPLE  for which processor; may stand there several times [default: armv7-unknown-linux-gnueabihf]
+      --all            for all of them: armv7-unknown-linux-gnueabihf, aarch64-unknown-linux-gnu,
+                       x86_64-unknown-linux-gnu
+      --out DIR        where the packages go [default: target/packages]
+      --version-suffix TEXT
+                       after the version, such as ~rc1 or +2: to try upgrades
+  -h, --help           this text
+
+Examples:
+  cargo xtask package
+  cargo xtask package --target aarch64-unknown-linux-gnu --out /srv/feed
+  cargo xtask package --all
+";
+
+/// The packages, as they are called in both formats.
+pub(crate) const PACKAGES: [&str; 2] = ["stbeacon", "gstreamer1.0-stbeacon"];
+
+/// The formats, as nfpm calls them.
+const FORMATS: [&str; 2] = ["deb", "ipk"];
+
+pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
+    let mut targets = Vec::new();
+    let mut order = Order { out: run::target().join("packages"), suffix: String::new() };
+    while let Some(arg) = args.next()? {
+        match arg {
+            Short('h') | Long("help") => {
+                print!("{HELP}");
+                return Ok(());
+            }
+            Long("target") => targets.push(target(&args.value()?.string()?)?),
+            Long("all") => targets.extend(&TARGETS),
+            // Cargo runs this program in the directory that the user is in.
+            Long("out") => {
+                let out = PathBuf::from(args.value()?);
+                order.out = std::path::absolute(&out).map_err(|e| format!("{}: {e}", out.display()))?;
+            }
+            Long("version-suffix") => order.suffix = args.value()?.string()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if targets.is_empty() {
+        targets.push(&TARGETS[0]);
+    }
+    targets.dedup();
+    system::ensure(Needs::All)?;
+    Ok(make(&targets, &order)?)
+}
+
+/// What `cargo xtask test` makes and checks: the packages for the smallest boxes.
+pub(crate) fn for_armhf() -> Result<(), String> {
+    make(&[&TARGETS[0]], &Order { out: run::target().join("packages"), suffix: String::new() })
+}
+
+/// What is wanted besides the targets.
+struct Order {
+    out: PathBuf,
+    suffix: String,
+}
+
+fn target(triple: &str) -> Result<&'static Target, lexopt::Error> {
+    TARGETS.iter().find(|target| target.triple == triple).ok_or_else(|| {
+        let all: Vec<_> = TARGETS.iter().map(|target| target.triple).collect();
+        format!("no target {triple:?}; there are: {}", all.join(", ")).into()
+    })
+}
+
+fn make(targets: &[&Target], order: &Order) -> Result<(), String> {
+    let stage = Stage::prepare(order)?;
+    checks::scripts(&stage.dir, &scripts::NAMES)?;
+    let mut measured = Vec::new();
+    let mut made = Vec::new();
+    for target in targets {
+        ui::title(&format!("{}: programs", target.triple));
+        let built = cross::build(target)?;
+        checks::symbols(target, &built)?;
+        ui::title(&format!("{}: packages", target.triple));
+        let packages = stage.pack(target, &built)?;
+        checks::lintian(&packages)?;
+        measured.extend(sizes::measure(target, &built, &packages)?);
+        made.extend(packages);
+    }
+    ui::title("Made");
+    for package in &made {
+        println!("  {}", package.file.display());
+    }
+    ui::title("Sizes in bytes, and packaging/sizes.json");
+    sizes::check(&measured)
+}
+
+/// One package of one format.
+struct Package {
+    name: &'static str,
+    format: &'static str,
+    file: PathBuf,
+}
+
+/// What is made once and goes into packages for every processor.
+struct Stage {
+    dir: PathBuf,
+    out: PathBuf,
+    version: String,
+    nfpm: PathBuf,
+}
+
+// === impl Stage ===
+
+impl Stage {
+    fn prepare(order: &Order) -> Result<Self, String> {
+        let dir = run::target().join("package-stage");
+        for dir in [&dir, &order.out] {
+            std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        }
+        for name in scripts::NAMES {
+            write(&dir.join(name), scripts::assemble(name)?.as_bytes())?;
+        }
+        for (name, source) in
+            [("stbeacon.8", "packaging/man/stbeacon.8"), ("stbeacon-line.7", "packaging/man/stbeacon-line.7")]
+        {
+            let text = std::fs::read(run::root().join(source)).map_err(|e| format!("{source}: {e}"))?;
+            compress(&dir, name, &text)?;
+        }
+        for (package, of) in [("stbeacon", "stbeacon"), ("gstreamer1.0-stbeacon", "gst-plugin-stbeacon")] {
+            compress(&dir, &format!("{package}.third-party"), notices::of(of)?.as_bytes())?;
+        }
+        let version = format!("{}{}", env!("CARGO_PKG_VERSION"), order.suffix);
+        for name in PACKAGES {
+            compress(&dir, &format!("{name}.changelog"), debian_changelog(name, &version)?.as_bytes())?;
+        }
+        Ok(Self { dir, out: order.out.clone(), version, nfpm: tools::packagers()?.nfpm })
+    }
+
+    fn pack(&self, target: &Target, built: &Built) -> Result<Vec<Package>, String> {
+        // What nfpm reads is in one place, whatever profile it was built with.
+        for program in [&built.daemon, &built.tracer] {
+            let name = program.file_name().unwrap_or_default();
+            let to = built.dir.join(name);
+            std::fs::copy(program, &to).map_err(|e| format!("{}: {e}", to.display()))?;
+        }
+        let mut packages = Vec::new();
+        for name in PACKAGES {
+            for format in FORMATS {
+                let file = self.out.join(format!("{name}_{}_{}.{format}", self.version, target.debian));
+                let config = self.dir.join(format!("{name}.yaml"));
+                write(&config, self.manifest(name, target, built)?.as_bytes())?;
+                let mut nfpm = run::command(&self.nfpm);
+                nfpm.args(["package", "--packager", format, "--config"])
+                    .arg(&config)
+                    .arg("--target")
+                    .arg(&file);
+                nfpm.env("SOURCE_DATE_EPOCH", cross::epoch());
+                run::quietly(&mut nfpm)?;
+                packages.push(Package { name, format, file });
+            }
+        }
+        Ok(packages)
+    }
+
+    /// A manifest with all that stands in ${…} in its place; nfpm itself leaves some of them as they are.
+    fn manifest(&self, name: &str, target: &Target, built: &Built) -> Result<String, String> {
+        let mut text = read(&run::root().join(format!("packaging/nfpm/{name}.yaml")))?;
+        for (variable, value) in [
+            ("${ARCH}", target.debian),
+            ("${MULTIARCH}", target.multiarch),
+            ("${VERSION}", &self.version),
+            ("${BOX}", &built.dir.to_string_lossy()),
+            ("${STAGE}", &self.dir.to_string_lossy()),
+        ] {
+            text = text.replace(variable, value);
+        }
+        match text.split_once("${").map(|(_, rest)| rest.split('}').next().unwrap_or_default()) {
+            // The first one is in a comment.
+            Some(unknown) if unknown != "…" => {
+                Err(format!("packaging/nfpm/{name}.yaml: nobody sets ${{{unknown}}}"))
+            }
+            _ => Ok(text),
+        }
+    }
+}
+
+/// In the form that Debian's tools read. What has changed is told by CHANGELOG.md.
+fn debian_changelog(package: &str, version: &str) -> Result<String, String> {
+    let date = run::told(Command::new("date").args(["-u", "-R", "-d", &format!("@{}", cross::epoch())]))?;
+    Ok(format!(
+        "{package} ({version}) unstable; urgency=medium\n\n  * Version {version}; CHANGELOG.md of the sources tells what has changed.\n\n \
+         -- stbeacon maintainers <maintainers@stbeacon.invalid>  {date}"
+    ))
+}
+
+/// `gzip -9n`: without a name and a time in it, the same text gives the same bytes.
+fn compress(dir: &Path, name: &str, text: &[u8]) -> Result<(), String> {
+    let file = dir.join(name);
+    write(&file, text)?;
+    run::quietly(Command::new("gzip").args(["-9nf"]).arg(&file))
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))
+}
+
+fn write(file: &Path, text: &[u8]) -> Result<(), String> {
+    std::fs::write(file, text).map_err(|e| format!("{}: {e}", file.display()))
+}
