@@ -7,7 +7,7 @@ use stbeacon_core::provisioning::Provisioning;
 use stbeacon_core::session::Snapshot;
 use stbeacon_core::stb::{AgentFigures, Measured, MediaOptions, Network};
 use stbeacon_core::time::Millis;
-use stbeacon_core::uplink::{Accumulator, Delivery, DeliveryPolicy, HoldLimits, RequestId, Verdict};
+use stbeacon_core::uplink::{Accumulator, Delivery, DeliveryPolicy, RequestId, Verdict};
 
 use crate::http::{self, Method, Request, Server, Worker};
 use crate::sampler::Sampler;
@@ -39,7 +39,7 @@ pub(super) struct Reporting {
 impl Reporting {
     pub(super) fn new(worker: Worker, store: Store) -> Self {
         Self {
-            accumulator: Accumulator::new(HoldLimits::default()),
+            accumulator: Accumulator::new(),
             delivery: Delivery::new(in_memory()),
             store,
             dropped_off: 0,

@@ -88,18 +88,6 @@ impl Measured {
             }
         }
     }
-
-    /// About how many bytes its report is on the wire; for limits, not exact.
-    #[must_use]
-    pub fn approx_bytes(&self) -> usize {
-        match self {
-            Self::Network { network, .. } => 480 + network.name.len(),
-            Self::Media { media, .. } => {
-                let Media { url, id, proto, qoe, .. } = media;
-                420 + url.len() + id.len() + proto.len() + qoe.as_deref().map_or(0, Qoe::approx_bytes)
-            }
-        }
-    }
 }
 
 // === impl MediaReport ===

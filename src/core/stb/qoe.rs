@@ -163,13 +163,6 @@ impl Qoe {
             agent: options.agent,
         }
     }
-
-    pub(super) fn approx_bytes(&self) -> usize {
-        let Self { session, error_code, error_message, title, video_codec, audio_codec, container, .. } =
-            self;
-        let texts = [session, error_code, error_message, title, video_codec, audio_codec, container];
-        955 + texts.map(String::len).iter().sum::<usize>()
-    }
 }
 
 #[expect(clippy::ref_option, reason = "the signature that serde calls")]

@@ -4,14 +4,20 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-use stbeacon_core::provisioning::SpoolLimits;
-use stbeacon_core::stb::{Measured, Network};
+use stbeacon_core::spool::{
+    BootId, Clock, Config, Disks, Limits, MemoryDisk, Policy, Queue, RecordId, Spool,
+};
+use stbeacon_core::stb::{Kept, Measured, Network};
 use stbeacon_core::time::{Millis, WallAnchor};
-use stbeacon_core::uplink::{Accumulator, Delivery, DeliveryPolicy, HoldLimits, Outcome};
+use stbeacon_core::uplink::{Accumulator, Delivery, DeliveryPolicy, Origin, Outcome};
 
 const BOXES: usize = 10_000;
 
 const ACCUM: Millis = Millis::from_secs(300);
+
+const REPORTS: Queue = Queue(0);
+
+const CALENDAR: WallAnchor = WallAnchor { at: Millis(0), unix_ms: 1_800_000_000_000 };
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same everywhere.
 struct Random(u64);
@@ -26,42 +32,85 @@ impl Random {
     }
 }
 
-/// A box that measures something at once and then every ten minutes.
+/// When a box was up, and its first random number.
+#[derive(Clone, Copy)]
+struct Booted {
+    at: Millis,
+    random: u64,
+}
+
+/// A box that measures something at once and then every ten minutes. From the measurement to the post it goes the
+/// daemon's way: through the spool.
 struct Agent {
     accumulator: Accumulator,
+    spool: Spool<MemoryDisk>,
+    /// The last record that was read from it.
+    read: Option<RecordId>,
     delivery: Delivery,
     measured: Millis,
 }
 
 impl Agent {
-    fn booted(at: Millis, random: &mut Random) -> Self {
-        let mut accumulator = Accumulator::new(HoldLimits::default());
-        accumulator.set_period(at, Some(ACCUM), random.next());
-        let delivery = Delivery::new(DeliveryPolicy::within(&SpoolLimits::default()));
-        Self { accumulator, delivery, measured: at }
+    fn new(Booted { at, random }: Booted) -> Self {
+        let mut accumulator = Accumulator::new();
+        accumulator.set_period(at, Some(ACCUM), random);
+        let config =
+            Config { limits: Limits::default(), policy: Policy::default(), shares: vec![(REPORTS, 1)] };
+        let disks = Disks { ram: MemoryDisk::default(), flash: MemoryDisk::default() };
+        let clock = Clock { now: at, boot: BootId(1), wall: Some(CALENDAR) };
+        let (spool, _) = Spool::open(disks, config, clock);
+        let delivery = Delivery::new(DeliveryPolicy::default());
+        Self { accumulator, spool, read: None, delivery, measured: at }
     }
 
     /// When it next does something.
     fn due(&self) -> Millis {
-        let timers = [self.accumulator.poll_timeout(), self.delivery.poll_timeout(), Some(self.measured)];
+        let timers = [
+            self.accumulator.poll_timeout(),
+            self.spool.poll_timeout(),
+            self.delivery.poll_timeout(),
+            Some(self.measured),
+        ];
         timers.into_iter().flatten().min().unwrap()
     }
 
     /// Does what is due; when it posts, the server answers so. Gives whether it posted.
     fn turn(&mut self, now: Millis, is_up: bool, random: &mut Random) -> bool {
-        let anchor = WallAnchor { at: Millis(0), unix_ms: 1_800_000_000_000 };
         if self.measured <= now {
             self.measured = now + Millis::from_secs(600);
-            self.accumulator.push(Measured::Network { at: now, network: Network::default() });
+            let measured = Measured::Network { at: now, network: Network::default() };
+            self.spool.push(now, REPORTS, &Kept { measured, session: None }.encode());
         }
-        if let Some(batch) = self.accumulator.poll_batch(now, Some(&anchor)) {
-            self.delivery.push(now, batch);
+        self.spool.handle_timeout(now);
+        if self.accumulator.poll_release(now, false) {
+            self.release(now);
         }
         let Some(request) = self.delivery.poll_request(now) else { return false };
         let outcome =
             if is_up { Outcome::Status { code: 200, retry_after: None } } else { Outcome::Unreachable };
         self.delivery.handle_outcome(now, request.id, outcome, random.next());
+        for (id, how) in self.delivery.take_done() {
+            self.spool.done(now, &[id], how);
+        }
+        if is_up {
+            self.spool.recovered(REPORTS)
+        } else {
+            self.spool.trouble(now, REPORTS)
+        }
         true
+    }
+
+    /// A period is over: what has gathered is to be sent.
+    fn release(&mut self, now: Millis) {
+        let records = self.spool.read_next(now, REPORTS, self.read, 1_000, usize::MAX);
+        let mut batch = Vec::new();
+        for record in records {
+            self.read = Some(record.id);
+            let kept = Kept::decode(&record.payload).unwrap();
+            let origin = Origin { boot: record.stamp.boot, id: record.id };
+            batch.push((origin, kept.measured.stamp(&CALENDAR)));
+        }
+        self.delivery.push_spooled(now, batch);
     }
 }
 
@@ -88,20 +137,13 @@ impl Load {
     }
 }
 
-/// All boxes up to `until`; gives when each post came.
-fn run(
-    fleet: &mut [Agent],
-    until: Millis,
-    random: &mut Random,
-    is_up: impl Fn(Millis) -> bool,
-) -> Vec<Millis> {
+/// One box up to `until`; gives when each post came.
+fn run(agent: &mut Agent, until: Millis, random: &mut Random, is_up: impl Fn(Millis) -> bool) -> Vec<Millis> {
     let mut posts = Vec::new();
-    for agent in fleet {
-        while agent.due() <= until {
-            let now = agent.due();
-            if agent.turn(now, is_up(now), random) {
-                posts.push(now);
-            }
+    while agent.due() <= until {
+        let now = agent.due();
+        if agent.turn(now, is_up(now), random) {
+            posts.push(now);
         }
     }
     posts
@@ -111,11 +153,11 @@ fn run(
 fn first_posts_after_a_reboot_are_spread() {
     let mut random = Random(1);
     // A power cut: they are all up again within the same few seconds.
-    let mut fleet: Vec<_> =
-        (0..BOXES).map(|_| Agent::booted(Millis(random.next() % 3_000), &mut random)).collect();
+    let booted = |_| Booted { at: Millis(random.next() % 3_000), random: random.next() };
+    let fleet: Vec<_> = (0..BOXES).map(booted).collect();
     let mut first = Load::default();
-    for agent in &mut fleet {
-        let posts = run(std::slice::from_mut(agent), Millis::from_secs(700), &mut random, |_| true);
+    for booted in fleet {
+        let posts = run(&mut Agent::new(booted), Millis::from_secs(700), &mut random, |_| true);
         first.count(ACCUM, *posts.first().unwrap());
     }
     let ratio = first.peak_to_mean();
@@ -130,17 +172,18 @@ fn first_posts_after_a_reboot_are_spread() {
 #[test]
 fn retries_after_an_outage_are_spread() {
     let mut random = Random(2);
-    let mut fleet: Vec<_> = (0..BOXES).map(|_| Agent::booted(Millis(0), &mut random)).collect();
+    let fleet: Vec<_> = (0..BOXES).map(|_| Booted { at: Millis(0), random: random.next() }).collect();
     // Long enough that every box waits as long as it ever does between two attempts.
     let back = Millis::from_secs(45 * 60);
     let mut retries = Load::default();
-    for agent in &mut fleet {
-        run(std::slice::from_mut(agent), back, &mut random, |_| false);
-        let posts =
-            run(std::slice::from_mut(agent), back + Millis::from_secs(700), &mut random, |now| now > back);
+    for booted in fleet {
+        let agent = &mut Agent::new(booted);
+        run(agent, back, &mut random, |_| false);
+        let posts = run(agent, back + Millis::from_secs(700), &mut random, |now| now > back);
         let first = posts.first().expect("no box waits longer than the longest backoff");
         retries.count(back, *first);
-        assert!(agent.delivery.len() < 30, "what had gathered is sent: {}", agent.delivery.len());
+        let waits = agent.spool.depth(back + Millis::from_secs(700), REPORTS).records;
+        assert!(waits < 30, "what had gathered is sent: {waits}");
     }
     let ratio = retries.peak_to_mean();
     println!(

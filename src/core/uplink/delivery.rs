@@ -4,7 +4,6 @@ use std::collections::{HashSet, VecDeque};
 
 use super::backoff::Backoff;
 use super::gate::{Gate, Patience};
-use crate::provisioning::SpoolLimits;
 use crate::spool::{BootId, Done, DropReason as SpoolDrop, RecordId};
 use crate::stb::{Report, encode_batch};
 use crate::time::Millis;
@@ -361,13 +360,6 @@ impl Delivery {
         &self.counts
     }
 
-    /// All that was not delivered, what is on its way included.
-    #[must_use]
-    pub fn into_reports(self) -> Vec<Report> {
-        let in_flight = self.in_flight.map(|(_, batch)| batch);
-        in_flight.into_iter().chain(self.queue).flat_map(|batch| batch.reports).map(|q| q.report).collect()
-    }
-
     fn delivered(&mut self, batch: &Batch) -> Verdict {
         self.gate.handle_success();
         self.suspect = None;
@@ -541,16 +533,6 @@ impl DeliveryCounts {
 }
 
 // === impl DeliveryPolicy ===
-
-impl DeliveryPolicy {
-    /// The usual patience within what is provisioned. What waits in memory is never more than is usual there.
-    #[must_use]
-    pub fn within(limits: &SpoolLimits) -> Self {
-        let usual = Self::default();
-        let max_bytes = usize::try_from(limits.max_bytes).unwrap_or(usize::MAX).min(usual.max_bytes);
-        Self { max_age: limits.max_age, max_bytes, ..usual }
-    }
-}
 
 impl Default for DeliveryPolicy {
     fn default() -> Self {

@@ -2,7 +2,7 @@
 //!
 //! Three machines, none of which knows a clock or a socket:
 //!
-//! * [`Accumulator`] gathers measurements until their period is over, and stamps them then;
+//! * [`Accumulator`] says when a period is over and what has gathered in the spool is to go;
 //! * [`Delivery`] queues the batches, says when which is to be sent, and decides by the outcome;
 //! * [`Lanes`] does the same for lines, which go one by one and in the order of their session.
 //!
@@ -22,7 +22,7 @@ mod delivery;
 mod gate;
 mod lanes;
 
-pub use self::accumulate::{Accumulator, HoldCounts, HoldLimits};
+pub use self::accumulate::Accumulator;
 pub use self::backoff::{Backoff, retry_after};
 pub use self::delivery::{
     Delivery, DeliveryCounts, DeliveryPolicy, DropReason, Origin, Outcome, Request, RequestId, Verdict,
