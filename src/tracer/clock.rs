@@ -1,6 +1,7 @@
 //! The two clocks that are read.
 
 use nix::time::{ClockId, clock_gettime};
+use stbeacon_core::sleep::Reading;
 use stbeacon_core::time::Millis;
 
 /// `CLOCK_BOOTTIME` now: what every message is stamped with.
@@ -12,6 +13,11 @@ pub(crate) fn boottime() -> Millis {
 /// which older ones do not offer for `CLOCK_BOOTTIME`; a sink reads it too, for each buffer it synchronises.
 pub(crate) fn monotonic() -> Millis {
     read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Both, to tell whether the box has slept.
+pub(crate) fn reading() -> Reading {
+    Reading { before: monotonic(), boottime: boottime(), after: monotonic() }
 }
 
 /// The `CLOCK_BOOTTIME` of a recent [`monotonic`] point.

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use stbeacon_core::player::{
     Buffering, COUNTERS_PERIOD, CloseReason, Counters, Hello, Open, PlayerState, SessionEvent, SessionId,
 };
+use stbeacon_core::sleep::SleepWatch;
 use stbeacon_core::time::Millis;
 
+use crate::clock;
 use crate::link::{Link, socket_path};
 use crate::process::Process;
 use crate::run::Run;
@@ -20,11 +22,16 @@ use crate::teller::Teller;
 pub(crate) struct Hub {
     runs: HashMap<usize, Run>,
     teller: Teller,
+    sleep: SleepWatch,
 }
 
 impl Hub {
     pub(crate) fn new(hello: Hello) -> Self {
-        Self { runs: HashMap::new(), teller: Teller::new(hello, socket_path()) }
+        Self {
+            runs: HashMap::new(),
+            teller: Teller::new(hello, socket_path()),
+            sleep: SleepWatch::new(clock::reading()),
+        }
     }
 
     /// Whether any session needs counting now.
@@ -174,11 +181,24 @@ impl Hub {
     /// Looks after the connection.
     pub(crate) fn poll(&mut self, process: &Process, now: Millis) {
         for old in self.teller.poll(now) {
-            let Some(run) = self.runs.values_mut().find(|run| run.id == old) else { continue };
-            let Some(new) = process.next_session() else { continue };
-            run.restart();
-            run.id = new;
-            self.teller.renew(now, &old, &run.id);
+            self.renew(process, now, &old, None);
         }
+    }
+
+    /// Sees whether the box has slept since the last time; before anything else that is due.
+    pub(crate) fn look_for_sleep(&mut self, process: &Process) {
+        let Some(sleep) = self.sleep.look(clock::reading()) else { return };
+        for old in self.teller.handle_sleep(&sleep) {
+            self.renew(process, clock::boottime(), &old, Some(sleep.from));
+        }
+    }
+
+    /// The books of a session are closed, and it plays on: from zero, as another.
+    fn renew(&mut self, process: &Process, now: Millis, old: &SessionId, slept: Option<Millis>) {
+        let Some(run) = self.runs.values_mut().find(|run| run.id == *old) else { return };
+        let Some(new) = process.next_session() else { return };
+        run.restart();
+        run.id = new;
+        self.teller.renew(now, old, &run.id, slept);
     }
 }

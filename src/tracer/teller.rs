@@ -10,6 +10,7 @@ use stbeacon_core::player::{
     Buffering, CloseReason, Event, Hello, Message, PlayerState, Reply, SessionEvent, SessionId,
 };
 use stbeacon_core::session::{Peer, Sessions, Snapshot, Totals};
+use stbeacon_core::sleep::Sleep;
 use stbeacon_core::time::Millis;
 
 use crate::link::Link;
@@ -73,12 +74,13 @@ impl Teller {
         }
     }
 
-    /// The daemon has closed the books of `old`. What plays on is told to its successor as `new`, from zero.
-    pub(crate) fn renew(&mut self, now: Millis, old: &SessionId, new: &SessionId) {
+    /// The books of `old` are closed: by the daemon, or by a sleep that began at `slept` and that no daemon heard of.
+    /// What plays on is told to the next one as `new`, from zero.
+    pub(crate) fn renew(&mut self, now: Millis, old: &SessionId, new: &SessionId, slept: Option<Millis>) {
         let Some(snapshot) = self.snapshot(now, old) else { return };
         let Live { state, waiting } = self.live.remove(old).unwrap_or_default();
-        self.note(now, now, old, &SessionEvent::Close(CloseReason::Stop));
-        self.forget(old, false);
+        self.note(now, slept.unwrap_or(now), old, &SessionEvent::Close(CloseReason::Stop));
+        self.forget(old, slept.is_some());
 
         self.note(now, now, new, &SessionEvent::Open(snapshot.open));
         // It was joined before: the time to a first picture is the old session's figure.
@@ -96,6 +98,19 @@ impl Teller {
         if let Some(buffering) = waiting {
             self.note(now, now, new, &SessionEvent::Buffering(buffering));
         }
+    }
+
+    /// The box slept. A daemon that listens sees so for itself, and has our books closed where that was long. Where none
+    /// does, gives the sessions that have ended with it, to be renewed.
+    pub(crate) fn handle_sleep(&mut self, sleep: &Sleep) -> Vec<SessionId> {
+        if !sleep.is_long() {
+            self.sessions.handle_sleep(sleep);
+        } else if !self.link.is_up() {
+            // What was opened later has not slept.
+            let slept = self.sessions.live(sleep.to).filter(|session| session.opened < sleep.to);
+            return slept.map(|session| session.id).collect();
+        }
+        Vec::new()
     }
 
     /// Connects where it is time, writes what waits, and gives the sessions whose books the daemon has closed.
@@ -305,6 +320,34 @@ mod tests {
     }
 
     #[test]
+    fn a_sleep_that_no_daemon_heard_of_parts_a_session_or_pauses_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("player.sock");
+        let mut teller = Teller::new(Hello::default(), path.clone());
+        play(&mut teller, 1_000, "a");
+        let nap = Sleep { from: Millis(2_000), to: Millis(12_000) };
+        assert_eq!(teller.handle_sleep(&nap), []);
+        let paused = teller.snapshot(Millis(13_000), &id("a")).unwrap().totals;
+        assert_eq!((paused.playing, paused.paused), (Millis(2_000), Millis(10_000)));
+
+        let sleep = Sleep { from: Millis(13_000), to: Millis(90_000) };
+        assert_eq!(teller.handle_sleep(&sleep), [id("a")]);
+        teller.renew(Millis(90_100), &id("a"), &id("b"), Some(sleep.from));
+        assert_eq!(teller.kept.front().map(|kept| kept.at), Some(Millis(13_000)));
+        let anew = teller.snapshot(Millis(91_100), &id("b")).unwrap();
+        assert_eq!((anew.opened, anew.totals.playing), (Millis(90_100), Millis(1_000)));
+
+        let mut daemon = Daemon::listen(&path);
+        teller.poll(Millis(200_000));
+        let told = ["hello", "open:a", "resume:a", "tags:a", "counters:a", "close:a"];
+        let told = [&told[..], &["open:b", "resume:b", "tags:b", "counters:b", "state:b"]].concat();
+        assert_eq!(daemon.heard(), told);
+        // From here on it is the daemon's business.
+        let sleep = Sleep { from: Millis(200_000), to: Millis(290_000) };
+        assert_eq!(teller.handle_sleep(&sleep), []);
+    }
+
+    #[test]
     fn no_more_than_the_last_sessions_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("player.sock");
@@ -333,7 +376,7 @@ mod tests {
         daemon.report(&id("a"));
         let reported = teller.poll(Millis(2_000));
         assert_eq!(reported, [id("a")]);
-        teller.renew(Millis(2_000), &id("a"), &id("b"));
+        teller.renew(Millis(2_000), &id("a"), &id("b"), None);
         let counters = SessionEvent::Counters(Counters { bytes: 1, ..Counters::default() });
         teller.tell(Millis(2_100), Millis(2_100), &id("b"), counters);
         assert_eq!(daemon.heard(), [""; 0], "nothing more for one that is about to stop");

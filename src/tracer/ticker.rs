@@ -57,6 +57,7 @@ fn start(process: &'static Process) {
 fn run(process: &'static Process) {
     let mut next_tick = clock::boottime();
     while !is_out_of_use() {
+        process.hub().look_for_sleep(process);
         let now = clock::boottime();
         let plays = process.hub().plays();
         if plays && next_tick <= now {

@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Before anybody has set it.
 const UNSET: &str = "@1970-01-02 00:00:00";
 
+/// 2040-01-01 00:00:00 UTC.
+const NEW_YEAR: u64 = 2_208_988_800;
+
 /// As it is.
 const RIGHT: &str = "+0";
 
@@ -94,6 +97,34 @@ fn what_was_taken_before_the_clock_was_set_is_stamped_then() -> Result<(), Error
     let media = stb.receiver.wait_for_media(1, LIMIT)?.remove(0);
     assert!(media.begin >= before && media.end <= after + 1, "{media:?}, played {before} to {after}");
     assert!((media.end - media.begin).abs_diff(SECONDS) <= 1, "{media:?}");
+    Ok(())
+}
+
+/// A leap second: the last second before the new year comes twice, or (there was none so far) not at all.
+#[rstest]
+#[case::inserted(-1)]
+#[case::deleted(1)]
+fn a_leap_second_changes_no_length(#[case] step: i64) -> Result<(), Error> {
+    let Some(library) = libfaketime() else {
+        skipped("leap seconds", "there is no libfaketime here");
+        return Ok(());
+    };
+    let file = tempfile::NamedTempFile::new().map_err(|e| Error::io("no file", e))?;
+    let stb = stb(&library, file.path(), RIGHT)?;
+    let player = play(&stb.player(Way::Tracers)?, &clip()?)?;
+    wait_playing(&stb)?;
+    // It plays at 23:59:58 now…
+    let ahead = NEW_YEAR - 2 - unix_now();
+    set(file.path(), &format!("+{ahead}s"))?;
+    let last_second = || unix_now() + ahead >= NEW_YEAR - 1;
+    wait::until("23:59:59", LIMIT, || last_second().then_some(()))?;
+    // … and 23:59:59 for two seconds, or for none.
+    set(file.path(), &format!("+{}s", ahead.saturating_add_signed(step)))?;
+    player.wait(LIMIT)?.success()?;
+    let media = stb.receiver.wait_for_media(1, LIMIT)?.remove(0);
+    assert!((media.end - media.begin).abs_diff(SECONDS) <= 1, "{media:?}");
+    assert!(media.end.abs_diff(NEW_YEAR) <= 4, "{media:?} around {NEW_YEAR}");
+    assert_eq!(stb.receiver.media().len(), 1, "neither twice nor never");
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use rstest::rstest;
 use stbeacon_tests::clips::{Audio, Clip, Recipe, Video};
 use stbeacon_tests::report::Frames;
 use stbeacon_tests::{
-    Answer, Daemon, DaemonOptions, Error, FakeSuspend, Media, Player, Process, Receiver, Stb, Way, wait,
+    Answer, Daemon, DaemonOptions, Error, FakeSuspend, Media, Player, PlayerSocket, Process, Receiver, Stb,
+    Way, wait,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -81,6 +82,29 @@ fn a_long_sleep_parts_a_play_back_in_two() -> Result<(), Error> {
     let frames = before.video.frames_decoded + after.video.frames_decoded;
     assert!((clip.video_frames - 30..=clip.video_frames).contains(&frames), "{media:#?}");
     assert!(media.iter().all(|media| media.video.frames_decoded > 10 && media.video.frames_failed == 0));
+    Ok(())
+}
+
+/// The same where no daemon was there to see it.
+#[test]
+fn a_long_sleep_without_a_daemon_is_told_to_the_next_one() -> Result<(), Error> {
+    let clip = clip()?;
+    let mut fake = FakeSuspend::new()?;
+    let dir = tempfile::tempdir().map_err(|e| Error::io("no directory", e))?;
+    let path = dir.path().join("player.sock");
+    let player = play(Player::new(Way::Tracers)?.socket(&path), &fake, &clip)?;
+    wait_position(&player, 2)?;
+    fake.sleep(HOUR)?;
+    wait_position(&player, 4)?;
+    let socket = PlayerSocket::listen_at(&path)?;
+    // A nap, in which the plug-in's patience ends: it tries again.
+    fake.sleep(Duration::from_secs(20))?;
+    player.wait(LIMIT)?.success()?;
+    let sessions = socket.finish(LIMIT)?;
+    let decoded: Vec<_> = sessions.iter().map(|(_, session)| session.counters.video.decoded).collect();
+    assert_eq!(decoded.len(), 2, "{}", socket.log());
+    assert!(decoded.iter().all(|decoded| *decoded > 10), "{decoded:?}");
+    assert_eq!(decoded.iter().sum::<u64>(), clip.video_frames, "the tracer itself misses none");
     Ok(())
 }
 

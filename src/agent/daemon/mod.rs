@@ -224,17 +224,14 @@ impl Daemon {
 
     /// The box slept. After a long sleep the players that played tell of it anew, as of another session.
     fn handle_sleep(&mut self, now: Millis, sleep: &Sleep) {
-        let owners = if sleep.is_long() { self.owners() } else { Vec::new() };
-        let outcome = match (sleep.is_long(), owners.len()) {
-            (true, 1..) => "; what played has ended with it",
-            (false, _) if !self.sessions.is_empty() => "; what played has paused meanwhile",
-            _ => "",
-        };
-        log::info!("the box has slept for {}{outcome}", sleep.length());
+        log::info!("the box has slept for {}", sleep.length());
+        let mut ended = self.owners();
         self.sessions.handle_sleep(sleep);
+        let left = self.owners();
+        ended.retain(|owner| !left.contains(owner));
         self.take_snapshots(now);
-        self.tell_reported(now, &owners);
-        for (_, peer) in owners {
+        self.tell_reported(now, &ended);
+        for (_, peer) in ended {
             // What it has said since is about the sessions that have ended.
             if let Some(player) = self.players.remove(&peer) {
                 player.connection.hang_up();

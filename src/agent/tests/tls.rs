@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -37,8 +37,16 @@ impl Authority {
     }
 
     fn sign(&self, name: &str) -> Signed {
+        self.sign_from(name, None)
+    }
+
+    /// Good only from then on.
+    fn sign_from(&self, name: &str, not_before: Option<SystemTime>) -> Signed {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if let Some(not_before) = not_before {
+            params.not_before = not_before.into();
+        }
         let cert = params.signed_by(&key, &self.0).unwrap();
         Signed {
             cert_pem: cert.pem(),
@@ -56,6 +64,11 @@ impl Authority {
 
     /// The same, with this status line and body.
     fn serve_answering(&self, status: &str, body: &str) -> (u16, Receiver<(String, bool)>) {
+        self.serve_as(self.sign("localhost"), status, body)
+    }
+
+    /// The same, with this certificate.
+    fn serve_as(&self, server: Signed, status: &str, body: &str) -> (u16, Receiver<(String, bool)>) {
         let length = body.len();
         let answer =
             format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
@@ -63,7 +76,6 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let server = self.sign("localhost");
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -172,6 +184,26 @@ fn the_provisioning_server_is_shown_the_boxs_certificate_too() {
     let (_, is_known) = got.unwrap_or_else(|_| panic!("nothing came:\n{}", test_box.log()));
     assert!(is_known, "{}", test_box.log());
     test_box.wait_for_status("/provisioning/in_force", &serde_json::json!("server"));
+}
+
+/// By the box's clock the certificate comes from the future: whichever of the two is wrong will be put right.
+#[test]
+fn a_certificate_that_is_not_yet_valid_is_waited_for() {
+    let authority = Authority::new();
+    let valid_from = SystemTime::now() + Duration::from_secs(6);
+    let (port, got) =
+        authority.serve_as(authority.sign_from("localhost", Some(valid_from)), "204 No Content", "");
+    let mut test_box = TestBox::new("");
+    let ca = test_box.secret("ca.pem", &authority.pem(), 0o644);
+    provision(&test_box, port, &format!(r#"ca="{}""#, ca.display()));
+    test_box.start();
+    one_session(&test_box);
+    test_box.wait_for_log("reports not delivered: invalid peer certificate: certificate not valid yet");
+    assert!(got.try_recv().is_err());
+    let got = got.recv_timeout(Duration::from_secs(60));
+    assert!(got.is_ok(), "nothing came:\n{}", test_box.log());
+    assert!(SystemTime::now() >= valid_from);
+    assert_eq!(test_box.status()["dropped"]["refused"], 0);
 }
 
 #[test]

@@ -221,6 +221,9 @@ impl Session {
 
     /// The box slept for a while: what was to play has paused.
     pub(super) fn sleep(&mut self, sleep: &Sleep) {
+        if self.settled >= sleep.to {
+            return;
+        }
         self.settle(sleep.from);
         let pauses =
             self.state == Some(PlayerState::Playing) && self.first_frame.is_some() && !self.ads.any();

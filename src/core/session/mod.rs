@@ -218,10 +218,10 @@ impl Sessions {
     /// The box has slept, and nothing was played meanwhile; to be told before anything that came after.
     ///
     /// With a long sleep every session ends where it began: what is played on is another one. With a short one the
-    /// sessions that were to play have paused.
+    /// sessions that were to play have paused. What was opened later is left alone.
     pub fn handle_sleep(&mut self, sleep: &Sleep) {
         if sleep.is_long() {
-            self.close_where(sleep.from, CloseReason::Suspended, |_| true);
+            self.close_where(sleep.from, CloseReason::Suspended, |live| live.session.opened() < sleep.to);
             return;
         }
         for (id, live) in &mut self.live {

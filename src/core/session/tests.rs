@@ -355,6 +355,19 @@ fn through_a_short_sleep_a_session_pauses(
     assert_eq!(t.pauses, pauses);
 }
 
+#[rstest]
+#[case::short(1000)]
+#[case::long(600_000)]
+fn what_was_opened_after_a_sleep_is_left_alone(#[case] length: u64) {
+    let mut b = Harness::default();
+    b.at(700_000).ok(open("x")).ok(PLAY).ok(E::FirstFrame);
+    // Nobody has looked for a while.
+    b.sessions.handle_sleep(&slept(5000, 5000 + length));
+    b.at(701_000).ok(STOP);
+    let s = b.closed();
+    assert_eq!((s.closed, s.totals.playing, s.totals.pauses), (Some(CloseReason::Stop), Millis(1000), 0));
+}
+
 #[test]
 fn what_had_not_begun_when_the_box_slept_a_moment_is_still_beginning() {
     let mut b = Harness::default();
