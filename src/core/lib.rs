@@ -10,6 +10,7 @@ pub mod heartbeat;
 pub mod line;
 pub mod player;
 pub mod provisioning;
+pub mod rtp;
 pub mod session;
 pub mod sleep;
 pub mod spool;
