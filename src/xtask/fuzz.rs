@@ -4,8 +4,10 @@
 //! Without the address sanitizer, which only nightly has; nothing that is fuzzed has unsafe code.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use lexopt::prelude::*;
 
@@ -120,18 +122,52 @@ fn run(options: &Options) -> Result<(), String> {
     // Any of them writes the seeds of all.
     run::quietly(run::command(programs.join("line")).env("STBEACON_FUZZ_SEEDS", &directory))?;
     let mut failed = Vec::new();
-    for target in &options.targets {
-        let result = match &options.input {
-            Some(input) => run::visibly(target.command(&programs, &directory).arg(absolute(input))),
-            None => ui::step(target.name, || target.fuzz(&programs, &directory, options)).map(|figures| {
-                println!("    {}", ui::dim(&figures));
-            }),
-        };
-        if let Err(error) = result {
+    if let (Some(input), [target]) = (&options.input, options.targets.as_slice()) {
+        if let Err(error) = run::visibly(target.command(&programs, &directory).arg(absolute(input))) {
             println!("{error}");
             failed.push(target.name);
         }
+        return summary(&failed);
     }
+    // Each target runs on a processor of its own.
+    let at_once = thread::available_parallelism().map_or(1, NonZero::get);
+    for targets in options.targets.chunks(at_once) {
+        let names: Vec<_> = targets.iter().map(|target| target.name).collect();
+        let results =
+            ui::step(&names.join(", "), || Ok(fuzz_together(targets, &programs, &directory, options)))?;
+        for (target, result) in targets.iter().zip(results) {
+            match result {
+                Ok(figures) => println!("    {:13} {}", target.name, ui::dim(&figures)),
+                Err(error) => {
+                    println!("{error}");
+                    failed.push(target.name);
+                }
+            }
+        }
+    }
+    summary(&failed)
+}
+
+fn fuzz_together(
+    targets: &[&'static Target],
+    programs: &Path,
+    directory: &Path,
+    options: &Options,
+) -> Vec<Result<String, String>> {
+    thread::scope(|scope| {
+        let fuzz = |target: &&'static Target| {
+            let target = *target;
+            scope.spawn(move || target.fuzz(programs, directory, options))
+        };
+        let running: Vec<_> = targets.iter().map(fuzz).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|_| Err("the thread that ran it panicked".to_owned()))
+        };
+        running.into_iter().map(join).collect()
+    })
+}
+
+fn summary(failed: &[&str]) -> Result<(), String> {
     if failed.is_empty() { Ok(()) } else { Err(format!("fuzzing found something: {}", failed.join(", "))) }
 }
 
