@@ -7,6 +7,7 @@
 mod bench;
 mod cross;
 mod demo;
+mod footprint;
 mod fuzz;
 mod package;
 mod run;
@@ -26,13 +27,14 @@ The project's own commands.
 Usage: cargo xtask COMMAND [OPTIONS]
 
 Commands:
-  demo    Play a test stream under the tracer, and show the reports that arrive
-  test    Everything a change must pass: format, lints, licences, all tests
-  bench   What the work costs: time beside a peer's, instructions, allocations
-  torture Kill the daemon at random before a server at its worst: nothing may be lost
-  fuzz    What reads input from outside, against input that nobody would send
-  package Make .deb and .ipk packages for boxes, and check them
-  setup   Install what the other commands need, and nothing else
+  demo      Play a test stream under the tracer, and show the reports that arrive
+  test      Everything a change must pass: format, lints, licences, all tests
+  bench     What the work costs: time beside a peer's, instructions, allocations
+  torture   Kill the daemon at random before a server at its worst: nothing may be lost
+  fuzz      What reads input from outside, against input that nobody would send
+  package   Make .deb and .ipk packages for boxes, and check them
+  footprint What the daemon costs a box: memory, threads, wake-ups
+  setup     Install what the other commands need, and nothing else
 
 Options:
   -h, --help   This text; `cargo xtask COMMAND --help` tells more
@@ -85,6 +87,7 @@ fn dispatch() -> Result<(), Failure> {
             Some("bench") => bench::main(args),
             Some("torture") => torture::main(args),
             Some("fuzz") => fuzz::main(args),
+            Some("footprint") => footprint::main(args),
             Some("package") => package::main(args),
             Some("setup") => setup(args),
             _ => Err(lexopt::Error::from(format!("no command {command:?}")).into()),
