@@ -6,6 +6,7 @@
 mod beacons;
 mod cli;
 mod common;
+mod completions;
 
 mod daemon;
 mod enable_tracer;
