@@ -409,8 +409,8 @@ static void introduce(struct player *p)
     tell_standing(p);
 }
 
-/* Listens to the daemon's one word, "reported": it is about to stop and has closed the session's books. What is
- * played on is a new session with totals from zero, for its successor. */
+/* Listens to the daemon's one word, "reported": it has closed the session's books and hangs up, since it is about to
+ * stop or the box has slept. What is played on is a new session with totals from zero, on a new connection. */
 static void listen_to_daemon(struct player *p)
 {
     char text[MAX_DATAGRAM + 1], session[80];

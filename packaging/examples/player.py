@@ -232,8 +232,9 @@ class Player:
         self.tell("buffering", percent=percent)
 
     def keep_in_touch(self):
-        """Connects where it is time to, and listens to the daemon's one word, "reported": it is about to stop and has
-        closed the session's books. What is played on is a new session with totals from zero, for its successor."""
+        """Connects where it is time to, and listens to the daemon's one word, "reported": it has closed the session's
+        books and hangs up, since it is about to stop or the box has slept. What is played on is a new session with
+        totals from zero, on a new connection."""
         if self.link.connect_if_due():
             self.introduce()
         while word := self.link.receive():

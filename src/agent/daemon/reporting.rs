@@ -257,16 +257,20 @@ impl Reporting {
 
     /// How the agent fares, for those who want to know with each report.
     fn figures(&self, now: Millis) -> AgentFigures {
-        let (queue, deliveries) = (self.queue_status(now), self.delivery_status());
+        let (queue, deliveries, dropped) =
+            (self.queue_status(now), self.delivery_status(), self.drop_status());
         AgentFigures {
             rss_bytes: box_facts::resident_bytes(),
             reports_delivered: deliveries.delivered_reports,
-            reports_dropped: self.drop_status().sum(),
+            reports_dropped: dropped.sum(),
             queue_reports: queue.accumulating.saturating_add(queue.reports),
             queue_bytes: queue.bytes,
             flash_written_bytes: queue.flash_written,
             requests: deliveries.requests,
             requests_failed: deliveries.failed(),
+            answers: deliveries.into(),
+            drops: dropped.into(),
+            queue_oldest_ms: queue.oldest_ms.unwrap_or_default(),
         }
     }
 

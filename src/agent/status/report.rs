@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stbeacon_core::player::{Bitrate, CloseReason, PlayerError, Tags};
 use stbeacon_core::session::{Counts, Phase, Snapshot, Totals};
 use stbeacon_core::spool::Drops;
-use stbeacon_core::stb::{Duplex, Network, redact};
+use stbeacon_core::stb::{AgentAnswers, AgentDrops, Duplex, Network, redact};
 use stbeacon_core::time::Millis;
 
 /// The daemon at one moment.
@@ -378,7 +378,22 @@ impl From<Drops> for DropStatus {
     }
 }
 
+impl From<DropStatus> for AgentDrops {
+    fn from(DropStatus { refused, aged, full, no_space, corrupt, too_large, off }: DropStatus) -> Self {
+        Self { refused, aged, full, no_space, corrupt, too_large, off }
+    }
+}
+
 // === impl DeliveryStatus ===
+
+impl From<DeliveryStatus> for AgentAnswers {
+    fn from(status: DeliveryStatus) -> Self {
+        let DeliveryStatus {
+            status_2xx, status_3xx, status_4xx, status_5xx, status_other, unreachable, ..
+        } = status;
+        Self { status_2xx, status_3xx, status_4xx, status_5xx, status_other, unreachable }
+    }
+}
 
 impl DeliveryStatus {
     /// Requests that were not answered with 2xx.

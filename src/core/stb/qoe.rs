@@ -99,6 +99,52 @@ pub struct AgentFigures {
     pub requests: u64,
     /// Those of them that were not answered with 2xx.
     pub requests_failed: u64,
+    /// How they were answered.
+    pub answers: AgentAnswers,
+    /// Why reports were lost; together `reports_dropped`.
+    pub drops: AgentDrops,
+    /// How long the report that has waited longest has, in ms; 0 if none waits.
+    pub queue_oldest_ms: u64,
+}
+
+/// Requests by the class of their answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(default)]
+pub struct AgentAnswers {
+    /// Taken.
+    pub status_2xx: u64,
+    /// Redirects that are not followed.
+    pub status_3xx: u64,
+    /// What was sent is not wanted, or not now.
+    pub status_4xx: u64,
+    /// The server has failed.
+    pub status_5xx: u64,
+    /// No status that there is.
+    pub status_other: u64,
+    /// No answer: the network, a name, TLS.
+    pub unreachable: u64,
+}
+
+/// Reports that are lost, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(default)]
+pub struct AgentDrops {
+    /// The server did not take them.
+    pub refused: u64,
+    /// They waited too long.
+    pub aged: u64,
+    /// There were too many.
+    pub full: u64,
+    /// There was no room on the disk.
+    pub no_space: u64,
+    /// They were damaged on the disk.
+    pub corrupt: u64,
+    /// They were longer than a report may be.
+    pub too_large: u64,
+    /// Reporting was turned off.
+    pub off: u64,
 }
 
 /// One number for pictures and one for sound.

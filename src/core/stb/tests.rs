@@ -24,6 +24,16 @@ const AGENT: AgentFigures = AgentFigures {
     flash_written_bytes: 4_096,
     requests: 9,
     requests_failed: 2,
+    answers: AgentAnswers {
+        status_2xx: 7,
+        status_3xx: 0,
+        status_4xx: 0,
+        status_5xx: 1,
+        status_other: 0,
+        unreachable: 1,
+    },
+    drops: AgentDrops { refused: 0, aged: 1, full: 0, no_space: 0, corrupt: 0, too_large: 0, off: 0 },
+    queue_oldest_ms: 61_000,
 };
 
 /// The stock page's example of a whole request, with the comma that it has behind the media report's last field.
@@ -326,7 +336,7 @@ fn qoe() -> impl Strategy<Value = Qoe> {
     let reasons = [&[None], &reasons[..]].concat();
     let ts = prop::sample::select(vec![TsView::None, TsView::Seen, TsView::Unavailable]);
     let texts = prop::collection::vec(text(), 7);
-    (prop::sample::select(reasons), ts, texts, any::<[u64; 27]>(), any::<[u32; 3]>()).prop_map(
+    (prop::sample::select(reasons), ts, texts, any::<[u64; 32]>(), any::<[u32; 3]>()).prop_map(
         |(close_reason, ts, texts, n, [fatal, width, height])| {
             let [session, error_code, error_message, title, video_codec, audio_codec, container] =
                 <[String; 7]>::try_from(texts).unwrap();
@@ -369,6 +379,24 @@ fn qoe() -> impl Strategy<Value = Qoe> {
                     flash_written_bytes: n[24],
                     requests: n[25],
                     requests_failed: n[26],
+                    answers: AgentAnswers {
+                        status_2xx: n[27],
+                        status_3xx: n[28],
+                        status_4xx: n[29],
+                        status_5xx: n[30],
+                        status_other: n[31],
+                        unreachable: n[0],
+                    },
+                    drops: AgentDrops {
+                        refused: n[1],
+                        aged: n[2],
+                        full: n[3],
+                        no_space: n[4],
+                        corrupt: n[5],
+                        too_large: n[6],
+                        off: n[7],
+                    },
+                    queue_oldest_ms: n[8],
                 },
             }
         },
