@@ -29,8 +29,9 @@ Usage: stbeacon check [OPTIONS] FILE|URL|-
 Options:
       --explain  what is done anyway
       --ca FILE  certificate authorities to trust for a URL, PEM [default: the system's]
-      --cert FILE, --key FILE
-                 the box's own certificate and its key, PEM
+      --cert FILE
+                 the box's own certificate, PEM
+      --key FILE its key, PEM; only its owner may read it
       --secret FILE
                  holds a token, or with --user the password; only its owner may read it
       --user USER

@@ -47,9 +47,11 @@ Options:
       --provisioning-ca FILE
                            certificate authorities to trust for that, PEM [default: the system's;
                            env: STBEACON_PROVISIONING_CA]
-      --provisioning-cert FILE, --provisioning-key FILE
-                           the box's own certificate and its key for that, PEM [default: none;
-                           env: STBEACON_PROVISIONING_CERT, STBEACON_PROVISIONING_KEY]
+      --provisioning-cert FILE
+                           the box's own certificate for that, PEM [default: none;
+                           env: STBEACON_PROVISIONING_CERT]
+      --provisioning-key FILE
+                           its key, PEM, which only its owner may read [env: STBEACON_PROVISIONING_KEY]
       --provisioning-secret FILE
                            holds one line, which only its owner may read: a token for that server (bearer), or
                            with --provisioning-user the password (basic) [default: none;
