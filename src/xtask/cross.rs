@@ -13,11 +13,12 @@ use crate::{run, tools, ui};
 const RELEASE: &str = "bookworm";
 
 /// Part of the root's name: raised when [`PACKAGES`] change, so that an old root is not taken for a new one.
-const GENERATION: &str = "2";
+const GENERATION: &str = "3";
 
 const PACKAGES: &[&str] = &[
     "rustc-web",
     "cargo-web",
+    "rust-web-src",
     "gcc",
     "libc6-dev",
     "pkgconf",
@@ -31,6 +32,9 @@ const PACKAGES: &[&str] = &[
     "libc6-dev-arm64-cross",
     "libgstreamer1.0-dev:arm64",
 ];
+
+/// Where the sources of the standard library are.
+const STD: &str = "rustc-1.85.0";
 
 /// The newest glibc that what is built may ask for: CentOS 7's, Debian 8's, and any younger box's.
 pub(crate) const GLIBC: &str = "2.17";
@@ -84,11 +88,20 @@ pub(crate) fn build(target: &Target) -> Result<Built, String> {
     let out = run::target().join("box");
     std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
 
+    // What the standard library itself is made of.
+    let library = root.join("usr/src").join(STD).join("library/Cargo.toml");
+    let mut fetch = run::cargo(&["fetch", "--locked", "--manifest-path"]);
+    run::quietly(fetch.arg(library).env("RUSTC_BOOTSTRAP", "1"))?;
+
     let triple = target.triple;
-    let linked = format!("{triple}.{GLIBC}");
+    let cargo = format!("cargo zigbuild --locked --target {triple}.{GLIBC}");
+    // The standard library is built along, for size, and without what prints backtraces: they name nothing in a program
+    // that is stripped. A stable compiler builds it only when told that it may.
     let build = format!(
-        "cd /src && cargo zigbuild --locked --target {linked} --release -p stbeacon \
-         && cargo zigbuild --locked --target {linked} --profile tracer -p gst-plugin-stbeacon"
+        "cd /src && export RUSTC_BOOTSTRAP=1 \
+         && {cargo} -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --release -p stbeacon \
+         && {cargo} -Zbuild-std=std,panic_unwind -Zbuild-std-features=panic-unwind,optimize_for_size \
+            --profile tracer -p gst-plugin-stbeacon"
     );
     // In a mount namespace of its own, which takes the mounts away with it. Every path in it is the same on every
     // machine, and so is what is built.
