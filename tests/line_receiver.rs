@@ -1,6 +1,6 @@
 //! An analytics endpoint: takes lines, keeps them, puts those that were split together again.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use crate::{Error, wait};
 const GIF: &[u8] =
     b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x01D\0;";
 
-/// A real HTTP server on loopback that keeps every line.
+/// A real HTTP server that keeps every line.
 pub struct LineReceiver {
     address: SocketAddr,
     server: Arc<Server>,
@@ -40,7 +40,17 @@ impl LineReceiver {
     /// # Errors
     /// If it cannot listen.
     pub fn start() -> Result<Self, Error> {
-        let server = Server::http("127.0.0.1:0").map_err(|e| Error::io("the line receiver", e))?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").map_err(|e| Error::io("cannot listen on loopback", e))?;
+        Self::on(listener)
+    }
+
+    /// Serves a socket that listens already.
+    ///
+    /// # Errors
+    /// If the socket cannot be used.
+    pub fn on(listener: TcpListener) -> Result<Self, Error> {
+        let server = Server::from_listener(listener, None).map_err(|e| Error::io("the line receiver", e))?;
         let server = Arc::new(server);
         let address = server.server_addr().to_ip().ok_or_else(|| Error::new("no address"))?;
         let lines = Arc::new(Mutex::new(Vec::new()));

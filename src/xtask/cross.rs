@@ -183,7 +183,7 @@ fn ensure_root() -> Result<PathBuf, String> {
 }
 
 /// The mirror this system itself uses; none where it has none for the release, and then it is Debian's own.
-fn mirror() -> Option<String> {
+pub(crate) fn mirror() -> Option<String> {
     let mut targets = Command::new("apt-get");
     targets.args(["indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Identifier: Packages"]);
     let output = targets.output().ok()?;

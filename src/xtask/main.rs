@@ -7,6 +7,7 @@
 mod bench;
 mod cross;
 mod demo;
+mod emulate;
 mod footprint;
 mod fuzz;
 mod package;
@@ -34,6 +35,7 @@ Commands:
   fuzz      What reads input from outside, against input that nobody would send
   package   Make .deb and .ipk packages for boxes, and check them
   footprint What the daemon costs a box: memory, threads, wake-ups
+  emulate   Install the packages on emulated ARM boxes in docker, play, and check what arrives
   setup     Install what the other commands need, and nothing else
 
 Options:
@@ -87,6 +89,7 @@ fn dispatch() -> Result<(), Failure> {
             Some("bench") => bench::main(args),
             Some("torture") => torture::main(args),
             Some("fuzz") => fuzz::main(args),
+            Some("emulate") => emulate::main(args),
             Some("footprint") => footprint::main(args),
             Some("package") => package::main(args),
             Some("setup") => setup(args),

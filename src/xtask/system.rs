@@ -10,7 +10,9 @@ use crate::{run, ui};
 pub(crate) enum Needs {
     /// To build, and to play what the demo plays.
     Demo,
-    /// Everything.
+    /// To emulate boxes of another architecture.
+    Emulation,
+    /// Everything that tests on this machine take.
     All,
 }
 
@@ -87,11 +89,21 @@ const NEEDS: &[Need] = &[
     ),
 ];
 
+/// What emulated boxes take beside what the demo does.
+const EMULATION: &[Need] = &[
+    need(Probe::Program("dockerd"), "docker.io", "to run emulated boxes in", false),
+    need(Probe::Program("iptables"), "iptables", "docker's own need, for its network", false),
+    need(Probe::Program("qemu-arm-static"), "qemu-user-static", "to emulate ARM", false),
+    need(Probe::Program("update-binfmts"), "binfmt-support", "to run ARM programs as they are", false),
+    need(Probe::Program("mmdebstrap"), "mmdebstrap", "to make the boxes' root file systems", false),
+];
+
 /// Sees to it that everything is there: says what is missing and why, then installs it.
 pub(crate) fn ensure(needs: Needs) -> Result<(), String> {
     let missing: Vec<_> = NEEDS
         .iter()
         .filter(|need| needs == Needs::All || need.demo)
+        .chain(EMULATION.iter().filter(|_| needs == Needs::Emulation))
         .filter(|need| !need.probe.found())
         .collect();
     if missing.is_empty() {

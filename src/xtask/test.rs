@@ -6,7 +6,7 @@ use lexopt::prelude::*;
 use stbeacon_tests::Artifacts;
 
 use crate::system::Needs;
-use crate::{Failure, bench, fuzz, package, run, system, tools, ui};
+use crate::{Failure, bench, emulate, fuzz, package, run, system, tools, ui};
 
 const HELP: &str = "\
 Everything a change must pass. Installs what is missing first.
@@ -35,6 +35,11 @@ const STEPS: &[Step] = &[
         name: "package",
         what: "what goes on a box: built by the minimum rustc, packed for armhf, and no bigger than before",
         run: package::for_armhf,
+    },
+    Step {
+        name: "emulate",
+        what: "the .deb on an emulated armhf box: installed, played on, upgraded, purged",
+        run: emulate::briefly,
     },
     Step { name: "whole", what: "whole programs: real pipelines, sockets, interfaces", run: whole },
 ];

@@ -1,0 +1,153 @@
+//! What boxes report to, and what they play.
+
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use stbeacon_core::line::keys::Event;
+use stbeacon_tests::clips::{Audio, Clip, FPS, Recipe, VIDEO_PID, Video};
+use stbeacon_tests::{DaemonOptions, LineReceiver, Receiver, ts};
+
+use crate::ui;
+
+/// Length of the stream that is played as fast as it goes, in seconds.
+const SECONDS: u32 = 3;
+
+/// Length of the one that is played in its own time: long enough for an upgrade under emulation.
+const LONG_SECONDS: u32 = 45;
+
+/// Packets of the sound that are cut out, from the first on.
+const CUT: [usize; 3] = [20, 40, 60];
+
+/// Transport packets in one datagram, as everybody sends them.
+const PER_DATAGRAM: usize = 7;
+
+/// Datagrams that are lost on the way.
+const LOST: [usize; 2] = [30, 60];
+
+/// Between two datagrams: slow enough for a receive buffer that an emulated processor empties.
+const PACE: Duration = Duration::from_millis(8);
+
+/// What is played.
+#[derive(Debug)]
+pub(super) struct Clips {
+    /// H.264 and MPEG sound in a transport stream.
+    pub(super) whole: Clip,
+    /// The same with gaps in the sound.
+    pub(super) damaged: Clip,
+    /// A longer one.
+    pub(super) long: Clip,
+}
+
+/// A stream as it goes over the network, and what arrives of it.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    datagrams: Vec<Vec<u8>>,
+    /// Gaps by the rules of H.222.0.
+    pub(super) discontinuities: u64,
+}
+
+/// One operator's servers, on the boxes' network.
+#[derive(Debug)]
+pub(super) struct Operator {
+    /// Takes reports.
+    pub(super) reports: Receiver,
+    /// Takes lines.
+    pub(super) lines: LineReceiver,
+}
+
+// === impl Clips ===
+
+impl Clips {
+    pub(super) fn make() -> Result<Self, String> {
+        ui::step("streams of H.264 and MPEG sound", || {
+            let make = |seconds| Recipe::ts(Video::H264, Audio::Mp2, seconds * FPS).make().map_err(text);
+            let (whole, long) = (make(SECONDS)?, make(LONG_SECONDS)?);
+            let damaged = damage(&whole)?;
+            Ok(Self { whole, damaged, long })
+        })
+    }
+}
+
+/// The stream with packets of its sound cut out.
+fn damage(clip: &Clip) -> Result<Clip, String> {
+    let content = clip.content().map_err(text)?;
+    let mut pids = clip.streams.iter().map(|stream| stream.pid);
+    let sound = pids.find(|pid| *pid != VIDEO_PID).ok_or("the stream has no sound")?;
+    let path: PathBuf = clip.path.with_file_name("emulate-with-gaps.ts");
+    fs::write(&path, ts::cut(&content, sound, &CUT)).map_err(|e| format!("{}: {e}", path.display()))?;
+    // Frames are counted up to the first gap; no more of them than before can come out.
+    Ok(Clip { audio_frames: clip.audio_frames.clone(), ..Clip::read(path).map_err(text)? })
+}
+
+// === impl Datagrams ===
+
+impl Datagrams {
+    /// The clip as it arrives, with or without losses on the way.
+    pub(super) fn of(clip: &Clip, lossy: bool) -> Result<Self, String> {
+        let content = clip.content().map_err(text)?;
+        let all = content.chunks(ts::PACKET * PER_DATAGRAM).map(<[u8]>::to_vec).enumerate();
+        let arrived = all.filter(|(number, _)| !lossy || !LOST.contains(number));
+        let datagrams: Vec<_> = arrived.map(|(_, datagram)| datagram).collect();
+        let discontinuities = ts::continuity_errors(&datagrams.concat());
+        Ok(Self { datagrams, discontinuities })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.datagrams.len()
+    }
+
+    /// Sends them, at a pace.
+    pub(super) fn send(&self, address: &str, port: u16) -> Result<(), String> {
+        let socket = UdpSocket::bind("0.0.0.0:0").map_err(|e| format!("no UDP socket: {e}"))?;
+        for datagram in &self.datagrams {
+            socket
+                .send_to(datagram, (address, port))
+                .map_err(|e| format!("cannot send to {address}: {e}"))?;
+            thread::sleep(PACE);
+        }
+        Ok(())
+    }
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Listens on an address of this machine.
+    pub(super) fn start(address: &str) -> Result<Self, String> {
+        let listen =
+            || TcpListener::bind((address, 0)).map_err(|e| format!("cannot listen on {address}: {e}"));
+        Ok(Self {
+            reports: Receiver::on(listen()?).map_err(text)?,
+            lines: LineReceiver::on(listen()?).map_err(text)?,
+        })
+    }
+
+    /// The provisioning of a box that reports here.
+    pub(super) fn provisioning(&self, player_id: &str, extended: bool) -> String {
+        let lines = format!("<media_analytics host=\"{}\" player_id=\"{player_id}\"/>", self.lines.host());
+        let options = DaemonOptions {
+            network_period: 3,
+            interfaces: "eth*".to_owned(),
+            extended,
+            elements: lines,
+            ..DaemonOptions::media_only(self.reports.url())
+        };
+        options.to_xml()
+    }
+
+    /// The events of the lines that came after the first `seen`, playing lines left out, as their letters.
+    pub(super) fn events(&self, seen: usize) -> Result<Vec<Event>, String> {
+        let mut events = Vec::new();
+        for line in self.lines.lines().map_err(text)?.iter().skip(seen) {
+            events.extend(line.read().map_err(text)?.event().filter(|event| *event != Event::Playing));
+        }
+        Ok(events)
+    }
+}
+
+pub(super) fn text(error: stbeacon_tests::Error) -> String {
+    error.to_string()
+}
