@@ -194,7 +194,7 @@ pub(crate) fn mirror() -> Option<String> {
 }
 
 /// A program that runs as root, through sudo where we are not.
-fn as_root(program: &str) -> Command {
+pub(crate) fn as_root(program: &str) -> Command {
     if run::is_root() {
         return run::command(program);
     }

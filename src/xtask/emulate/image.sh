@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Makes a box image from Debian's packages for another architecture, without running a program of that architecture:
 # what packages do when they are configured takes minutes under emulation, and a box's image has it done beforehand.
 #
@@ -75,7 +76,7 @@ for plugin in $plugins; do cp "$root/parts/$gst/libgst$plugin.so" "$root/$gst/";
 
 rm -rf "$root/parts" "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/man/* \
     "$root"/usr/share/locale/* "$root"/usr/share/i18n "$root"/usr/lib/*/gconv "$root"/usr/lib/udev/hwdb.d \
-    "$root"/usr/share/zoneinfo "$root"/dev/*
+    "$root"/usr/share/zoneinfo "${root:?}"/dev/*
 mkdir -p "$root/var/lib/apt/lists/partial" "$root/var/cache/apt/archives/partial" "$root/dev"
 ldconfig -r "$root"
 
@@ -107,9 +108,9 @@ mv "$small/$gst" "$small/usr/lib/gstreamer-1.0"
 ln -s ../gstreamer-1.0 "$small/$gst"
 cp -a "$root"/lib/ld-linux* "$small/usr/lib/"
 cp "$root"/usr/bin/gst-*-1.0 "$root/bin/busybox" "$small/usr/bin/"
-for applet in $(cat "$here/applets"); do
+while read -r applet; do
     [ -e "$small/usr/bin/$applet" ] || ln -s busybox "$small/usr/bin/$applet"
-done
+done < "$here/applets"
 ln -s ../bin/busybox "$small/usr/sbin/init"
 cp "$here/opkg-stand-in" "$small/usr/bin/opkg-stand-in"
 chmod 755 "$small/usr/bin/opkg-stand-in"

@@ -8,6 +8,7 @@ use std::time::Duration;
 use stbeacon_tests::wait;
 
 use super::arch::Arch;
+pub(super) use crate::cross::as_root;
 use crate::{run, ui};
 
 /// Where the kernel lists the programs that it runs by an interpreter.
@@ -20,16 +21,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Docker {
     started: Option<Child>,
-}
-
-/// A program that runs as root, through sudo where we are not.
-pub(super) fn as_root(program: &str) -> Command {
-    if run::is_root() {
-        return run::command(program);
-    }
-    let mut command = run::command("sudo");
-    command.arg(program);
-    command
 }
 
 /// `docker …`
