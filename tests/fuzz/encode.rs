@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use stbeacon_core::line::config::{Config, builtin_text};
 use stbeacon_core::line::decode::{Line, join};
-use stbeacon_core::line::encode::{Encoder, Sent, Values};
+use stbeacon_core::line::encode::{Encoder, Sent, Text, Values};
 use stbeacon_core::line::keys::{Event, Metric};
 
 /// Values for the metrics that are asked for, in the order in which they are asked for.
@@ -16,7 +16,7 @@ struct Told<'a> {
 }
 
 impl Values for Told<'_> {
-    fn write(&self, metric: Metric, out: &mut String) {
+    fn write(&self, metric: Metric, out: &mut Text) {
         if let Some(value) = self.values.borrow_mut().next() {
             out.push_str(value);
             if !value.is_empty() {

@@ -117,6 +117,7 @@ impl Busy {
         self.channel.handle_timeout(self.now);
         while let Some(line) = self.channel.poll_line() {
             take(&line.text);
+            self.channel.give_back(line);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Ads since the last line: `gb`, and the sums around it.
 
 use super::text::{Comma, push, push_fields, push_some};
+use crate::line::encode::Text;
 use crate::line::value::push_field;
 use crate::session::AdRecord;
 
@@ -70,7 +71,7 @@ impl Ads {
     }
 
     /// Fifteen fields an ad.
-    pub(super) fn write_session(&self, out: &mut String) {
+    pub(super) fn write_session(&self, out: &mut Text) {
         let mut comma = Comma::default();
         for record in &self.ended {
             let ad = &record.ad;

@@ -9,7 +9,7 @@ use super::stream::Stream;
 use super::text::{push, push_some};
 use super::visit::Visit;
 use crate::line::config::Config;
-use crate::line::encode::{Sent, Values};
+use crate::line::encode::{Kept, Sent, Text, Values};
 use crate::line::keys::{Event, Metric};
 use crate::player::{Asset, Bitrate, Delivery, Dimensions, PlayerError, Tags, Window};
 use crate::session::{Fact, Gauges, Peer};
@@ -28,6 +28,8 @@ pub(super) struct Attempt {
     pub(super) beat_sequence: u64,
     pub(super) beat: Millis,
     pub(super) sent: Sent,
+    /// Of playing lines.
+    pub(super) kept: Kept,
     pub(super) figures: Figures,
     pub(super) story: Story,
     /// When the start line was.
@@ -44,6 +46,8 @@ pub(super) struct Attempt {
 /// What is known of the stream and its surroundings.
 #[derive(Debug, Default)]
 pub(super) struct Story {
+    /// Goes up whenever something is told that stays in one line after the other, see [`stays`].
+    revision: u64,
     url: String,
     stream: Stream,
     pub(super) asset: Asset,
@@ -93,6 +97,7 @@ impl Attempt {
             beat_sequence: 0,
             beat: at,
             sent: Sent::default(),
+            kept: Kept::default(),
             figures,
             story: Story::default(),
             started: None,
@@ -114,6 +119,7 @@ impl Attempt {
         (self.started, self.due) = (None, None);
         (self.over, self.opens_visit) = (false, false);
         self.story.error = None;
+        self.story.revision += 1;
     }
 
     /// When something is due, if nothing happens until then.
@@ -125,6 +131,16 @@ impl Attempt {
 impl Story {
     /// Takes over what is only replaced.
     pub(super) fn fact(&mut self, fact: &Fact) {
+        self.revision += u64::from(matches!(
+            fact,
+            Fact::Opened(_)
+                | Fact::Asset { .. }
+                | Fact::Dimensions(_)
+                | Fact::Delivery(_)
+                | Fact::Window(_)
+                | Fact::Tags(_)
+                | Fact::Representation(_)
+        ));
         match fact {
             Fact::Opened(open) => {
                 self.url.clone_from(&open.url);
@@ -146,8 +162,8 @@ impl Story {
         self.asset.live.or(figures.duration.map(|_| false))
     }
 
-    fn write(&self, metric: Metric, figures: &Figures, out: &mut String) {
-        let text = |text: &Option<String>, out: &mut String| {
+    fn write(&self, metric: Metric, figures: &Figures, out: &mut Text) {
+        let text = |text: &Option<String>, out: &mut Text| {
             if let Some(text) = text {
                 out.push_str(text);
             }
@@ -204,7 +220,46 @@ impl Story {
     }
 }
 
-fn size(width: Option<u32>, height: Option<u32>, out: &mut String) {
+/// Whether a metric is told by facts of its own alone: no time that goes by changes it.
+const fn stays(metric: Metric) -> bool {
+    matches!(
+        metric,
+        Metric::AttemptId
+            | Metric::ViewerId
+            | Metric::PlayerId
+            | Metric::PlayerType
+            | Metric::PlayerVersion
+            | Metric::PluginVersion
+            | Metric::Os
+            | Metric::FullOs
+            | Metric::Device
+            | Metric::UserAgent
+            | Metric::Connectivity
+            | Metric::Cdn
+            | Metric::HostName
+            | Metric::AppName
+            | Metric::StreamName
+            | Metric::Port
+            | Metric::Protocol
+            | Metric::Format
+            | Metric::StreamUrl
+            | Metric::Title
+            | Metric::Show
+            | Metric::Category
+            | Metric::SubCategory
+            | Metric::EventName
+            | Metric::EventStartTime
+            | Metric::EventEndTime
+            | Metric::ContentLength
+            | Metric::ServerIp
+            | Metric::IsAsmEnabled
+            | Metric::BucketLength
+            | Metric::VideoSize
+            | Metric::BrowserSize
+    )
+}
+
+fn size(width: Option<u32>, height: Option<u32>, out: &mut Text) {
     if let Some((width, height)) = width.zip(height) {
         push(width.into(), out);
         out.push('*');
@@ -213,7 +268,7 @@ fn size(width: Option<u32>, height: Option<u32>, out: &mut String) {
 }
 
 impl Identity {
-    fn write(&self, metric: Metric, out: &mut String) {
+    fn write(&self, metric: Metric, out: &mut Text) {
         out.push_str(match metric {
             Metric::ViewerId => &self.viewer_id,
             Metric::PlayerId => &self.player_id,
@@ -232,7 +287,7 @@ impl Identity {
 }
 
 impl Values for Draft<'_> {
-    fn write(&self, metric: Metric, out: &mut String) {
+    fn write(&self, metric: Metric, out: &mut Text) {
         let Self { attempt, event, at, .. } = self;
         let figures = &attempt.figures;
         let ends = matches!(event, Event::Complete | Event::Error);
@@ -282,7 +337,20 @@ impl Values for Draft<'_> {
         }
     }
 
-    fn write_dimension(&self, key: &str, _name: &str, out: &mut String) {
+    fn revision(&self) -> Option<u64> {
+        // Other lines are few.
+        (self.event == Event::Playing).then_some(self.attempt.story.revision)
+    }
+
+    fn stays(&self, metric: Metric) -> bool {
+        stays(metric)
+    }
+
+    fn dimensions_stay(&self) -> bool {
+        true
+    }
+
+    fn write_dimension(&self, key: &str, _name: &str, out: &mut Text) {
         let told = &self.attempt.story.dimensions.dimensions;
         if let Some(value) = told.get(key).or_else(|| self.identity.dimensions.get(key)) {
             out.push_str(value);
@@ -291,7 +359,7 @@ impl Values for Draft<'_> {
 }
 
 impl Values for VisitDraft<'_> {
-    fn write(&self, metric: Metric, out: &mut String) {
+    fn write(&self, metric: Metric, out: &mut Text) {
         let Visit { id, began, sums, .. } = self.visit;
         match metric {
             Metric::SequenceId | Metric::EndOfStream => push(0, out),
@@ -316,7 +384,7 @@ impl Values for VisitDraft<'_> {
         }
     }
 
-    fn write_dimension(&self, key: &str, _name: &str, out: &mut String) {
+    fn write_dimension(&self, key: &str, _name: &str, out: &mut Text) {
         if let Some(value) = self.identity.dimensions.get(key) {
             out.push_str(value);
         }

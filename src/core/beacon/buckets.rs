@@ -1,6 +1,7 @@
 //! The parts of a stream, and what happened in each.
 
 use super::text::{Comma, push, push_fields, push_fixed};
+use crate::line::encode::Text;
 use crate::session::{Head, Span};
 
 /// How many parts are told apart in one line; further ones count in the last.
@@ -150,7 +151,7 @@ impl Buckets {
     }
 
     /// `1:3,4:1`: the parts in which `value` is not zero.
-    pub(super) fn write(&self, value: impl Fn(&Bucket) -> u64, out: &mut String) {
+    pub(super) fn write(&self, value: impl Fn(&Bucket) -> u64, out: &mut Text) {
         let mut comma = Comma::default();
         for (number, bucket) in &self.parts {
             let value = value(bucket);
@@ -161,7 +162,7 @@ impl Buckets {
     }
 
     /// `1:1,2:0.56`: how much of each part was played, to two decimals.
-    pub(super) fn write_plays(&self, division: &Division, out: &mut String) {
+    pub(super) fn write_plays(&self, division: &Division, out: &mut Text) {
         let mut comma = Comma::default();
         let length = u128::from(division.part_length());
         for (number, bucket) in &self.parts {
@@ -248,7 +249,7 @@ mod tests {
         let mut buckets = Buckets::default();
         buckets.play(&VOD, &span(39_000, 0, 39_000));
         buckets.at(&VOD, Head::from_ms(80_000)).pauses = 3;
-        let (mut plays, mut pauses) = (String::new(), String::new());
+        let (mut plays, mut pauses) = (Text::new(), Text::new());
         buckets.write_plays(&VOD, &mut plays);
         buckets.write(|bucket| bucket.pauses, &mut pauses);
         assert_eq!((plays.as_str(), pauses.as_str()), ("1:1,2:0.56", "4:3"));

@@ -32,6 +32,7 @@ pub struct Channel {
     visits: BTreeMap<Peer, Visit>,
     encoder: Encoder,
     out: VecDeque<Line>,
+    spare: Spare,
     /// Lines that could not carry everything; see [`Channel::cut`].
     cut: u64,
 }
@@ -50,6 +51,10 @@ pub struct Line {
     pub text: String,
 }
 
+/// Room of lines that were given back.
+#[derive(Debug, Default)]
+struct Spare(Vec<String>);
+
 // === impl Channel ===
 
 impl Channel {
@@ -64,6 +69,7 @@ impl Channel {
             visits: BTreeMap::new(),
             encoder: Encoder::new(),
             out: VecDeque::new(),
+            spare: Spare::default(),
             cut: 0,
         }
     }
@@ -147,6 +153,11 @@ impl Channel {
     /// The next line to send.
     pub fn poll_line(&mut self) -> Option<Line> {
         self.out.pop_front()
+    }
+
+    /// Takes back a line that has been looked at: its room is used for another one.
+    pub fn give_back(&mut self, line: Line) {
+        self.spare.put(line.text);
     }
 
     fn handle_fact(
@@ -366,7 +377,7 @@ impl Channel {
     }
 
     fn write(&mut self, id: &SessionId, attempt: &mut Attempt, event: Event, at: Millis, reason: &str) {
-        let mut sent = attempt.sent;
+        let (mut sent, mut kept) = (attempt.sent, std::mem::take(&mut attempt.kept));
         let draft = Draft {
             event,
             at,
@@ -377,13 +388,15 @@ impl Channel {
             asked_ads: Cell::new(false),
             asked_visit: Cell::new(false),
         };
-        let Some(encoded) = self.encoder.encode(&attempt.config, event, &draft, &mut sent) else { return };
+        let encoded = self.encoder.encode_next(&attempt.config, event, &draft, &mut sent, &mut kept);
+        let (asked_ads, asked_visit) = (draft.asked_ads.get(), draft.asked_visit.get());
+        attempt.kept = kept;
+        let Some(encoded) = encoded else { return };
         self.cut = self.cut.saturating_add((encoded.truncated + encoded.left_out) as u64);
         for part in encoded.parts() {
             let session = Some(id.clone());
-            self.out.push_back(Line { session, event, at, text: part.to_owned() });
+            self.out.push_back(Line { session, event, at, text: self.spare.take(part) });
         }
-        let (asked_ads, asked_visit) = (draft.asked_ads.get(), draft.asked_visit.get());
         attempt.sent = sent;
         attempt.opens_visit &= !asked_visit;
         match event {
@@ -408,7 +421,28 @@ impl Channel {
             return;
         };
         for part in encoded.parts() {
-            self.out.push_back(Line { session: None, event: Event::Visit, at, text: part.to_owned() });
+            let text = self.spare.take(part);
+            self.out.push_back(Line { session: None, event: Event::Visit, at, text });
+        }
+    }
+}
+
+// === impl Spare ===
+
+impl Spare {
+    /// As many as lie ready: one for each part of a line that is split.
+    const MOST: usize = 4;
+
+    fn take(&mut self, text: &str) -> String {
+        let mut taken = self.0.pop().unwrap_or_default();
+        taken.clear();
+        taken.push_str(text);
+        taken
+    }
+
+    fn put(&mut self, text: String) {
+        if self.0.len() < Self::MOST {
+            self.0.push(text);
         }
     }
 }

@@ -10,6 +10,7 @@ use super::switches::Servers;
 use super::text::{push, push_seconds, push_some};
 use super::viewer::Viewer;
 use crate::line::config::{Config, LogType};
+use crate::line::encode::Text;
 use crate::line::keys::Metric;
 use crate::session::{Activity, Counts, Fact, Head, Span};
 use crate::time::Millis;
@@ -357,10 +358,10 @@ impl Figures {
     }
 
     /// The value of a metric of the playing group; nothing for any other.
-    pub(super) fn write(&self, metric: Metric, out: &mut String) {
+    pub(super) fn write(&self, metric: Metric, out: &mut Text) {
         let Self { sum, samples, buckets, stints, stalls, viewer, .. } = self;
         match metric {
-            Metric::PlayerState => out.push_str(self.activity.code()),
+            Metric::PlayerState => out.push_word(self.activity.code()),
             Metric::PlayBackBitRate => samples.bitrate.write(out),
             Metric::AudioBandwidth => samples.audio_bandwidth.write(out),
             Metric::VideoBandwidth => samples.video_bandwidth.write(out),
@@ -428,7 +429,7 @@ impl Figures {
             Metric::AdStartupTime => push(self.ads.line.startup, out),
             Metric::AdPauseTime => push(sum.ad_paused, out),
             Metric::AsmSession => self.servers.write(out),
-            Metric::RebufferStatus if stalls.idle => out.push_str(IDLE),
+            Metric::RebufferStatus if stalls.idle => out.push_word(IDLE),
             Metric::SocialSharing => {
                 let mut comma = super::text::Comma::default();
                 for (key, count) in &self.shares {
@@ -451,7 +452,7 @@ impl Figures {
     }
 
     /// `dx`: seconds since the last line.
-    pub(super) fn write_interval(&self, at: Millis, out: &mut String) {
+    pub(super) fn write_interval(&self, at: Millis, out: &mut Text) {
         let ms = at.since(self.line).0;
         if ms % 1000 == 0 { push(ms / 1000, out) } else { push_seconds(ms, out) }
     }

@@ -21,6 +21,7 @@
 //!         channel.handle_timeout(now);
 //!         while let Some(line) = channel.poll_line() {
 //!             println!("GET ?{}", line.text);
+//!             channel.give_back(line);
 //!         }
 //!     }
 //! }

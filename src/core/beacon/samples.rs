@@ -4,6 +4,7 @@
 //! points in it: the sums are what a timer would have come to, without one.
 
 use super::text::{push, push_fixed};
+use crate::line::encode::Text;
 use crate::session::{Activity, Gauges, Span};
 use crate::time::Millis;
 
@@ -58,7 +59,7 @@ impl SumCount {
     }
 
     /// `SUM:COUNT`; nothing without samples.
-    pub(super) fn write(&self, out: &mut String) {
+    pub(super) fn write(&self, out: &mut Text) {
         if self.count > 0 {
             push_fixed::<4>(self.sum, out);
             out.push(':');
@@ -67,7 +68,7 @@ impl SumCount {
     }
 
     /// The average; nothing without samples.
-    pub(super) fn write_average(&self, out: &mut String) {
+    pub(super) fn write_average(&self, out: &mut Text) {
         if let Some(average) = self.sum.checked_div(u128::from(self.count)) {
             push_fixed::<4>(average, out);
         }

@@ -1,6 +1,7 @@
 //! Rebuffers: `rs`, and what depends on how long one has lasted.
 
 use super::text::{push, push_fields};
+use crate::line::encode::Text;
 use crate::time::Millis;
 
 /// How many rebuffers one line lists; the time of further ones is put to the last.
@@ -105,7 +106,7 @@ impl Stalls {
     }
 
     /// `T1:T2;START:DURATION;…`, starts after `line`.
-    pub(super) fn write(&self, line: Millis, out: &mut String) {
+    pub(super) fn write(&self, line: Millis, out: &mut Text) {
         let Some(first) = self.list.first() else { return };
         out.push_str(if first.continued { "1:" } else { "0:" });
         match self.gap {

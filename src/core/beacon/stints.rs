@@ -2,6 +2,7 @@
 
 use super::text::{Comma, push, push_fields, push_wide};
 use crate::line::config::RateClasses;
+use crate::line::encode::Text;
 use crate::player::SwitchReason;
 use crate::session::Head;
 
@@ -184,7 +185,7 @@ impl Stints {
     }
 
     /// `fi`
-    pub(super) fn write_session(&self, out: &mut String) {
+    pub(super) fn write_session(&self, out: &mut Text) {
         let mut comma = Comma::default();
         for Stint { rate, head, played, reasons, number } in &self.list {
             push_rate(*rate, comma.before(out));
@@ -200,7 +201,7 @@ impl Stints {
     }
 
     /// `fj`
-    pub(super) fn write_times(&self, out: &mut String) {
+    pub(super) fn write_times(&self, out: &mut Text) {
         let mut comma = Comma::default();
         for (rate, ms) in &self.times {
             push_rate(*rate, comma.before(out));
@@ -210,7 +211,7 @@ impl Stints {
     }
 
     /// `fk`
-    pub(super) fn write_classes(&self, out: &mut String) {
+    pub(super) fn write_classes(&self, out: &mut Text) {
         let mut comma = Comma::default();
         for (key, ms) in self.classes.keys().zip(&self.class_times) {
             comma.before(out).push_str(key);
@@ -220,7 +221,7 @@ impl Stints {
     }
 
     /// `fl`
-    pub(super) fn write_weighted(&self, out: &mut String) {
+    pub(super) fn write_weighted(&self, out: &mut Text) {
         if self.rated > 0 {
             push_wide(self.weighted, out);
             out.push(':');
@@ -231,7 +232,7 @@ impl Stints {
 
 impl Switches {
     /// `fg` and `fh`
-    pub(super) fn write_reasons(&self, out: &mut String) {
+    pub(super) fn write_reasons(&self, out: &mut Text) {
         let mut comma = Comma::default();
         for count in self.reasons {
             push(count, comma.before(out));
@@ -239,7 +240,7 @@ impl Switches {
     }
 }
 
-fn push_rate(rate: u64, out: &mut String) {
+fn push_rate(rate: u64, out: &mut Text) {
     if rate == 0 { out.push('-') } else { push(rate, out) }
 }
 

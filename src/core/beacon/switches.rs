@@ -1,6 +1,7 @@
 //! Switches to other servers since the last line: `ss`.
 
 use super::text::{Comma, push, push_fields};
+use crate::line::encode::Text;
 use crate::line::value::push_field;
 use crate::player::ServerSwitch;
 use crate::session::Head;
@@ -27,7 +28,7 @@ impl Servers {
     }
 
     /// Nine fields a switch.
-    pub(super) fn write(&self, out: &mut String) {
+    pub(super) fn write(&self, out: &mut Text) {
         let mut comma = Comma::default();
         for (start, head, switch) in &self.list {
             let ServerSwitch { duration, rtt, reason, from, to, ip, kind } = switch;

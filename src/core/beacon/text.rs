@@ -1,5 +1,7 @@
 //! Numbers and lists as lines have them.
 
+use crate::line::encode::{Text, power_of_ten};
+
 /// Puts a comma between the elements of a list.
 #[derive(Debug, Default)]
 pub(super) struct Comma {
@@ -7,7 +9,7 @@ pub(super) struct Comma {
 }
 
 impl Comma {
-    pub(super) fn before<'a>(&mut self, out: &'a mut String) -> &'a mut String {
+    pub(super) fn before<'a>(&mut self, out: &'a mut Text) -> &'a mut Text {
         if std::mem::replace(&mut self.second, true) {
             out.push(',');
         }
@@ -16,22 +18,18 @@ impl Comma {
 }
 
 /// A whole number; nothing at all where there is none.
-pub(super) fn push_some(number: Option<u64>, out: &mut String) {
+pub(super) fn push_some(number: Option<u64>, out: &mut Text) {
     if let Some(number) = number {
         push(number, out);
     }
 }
 
-pub(super) fn push(number: u64, out: &mut String) {
-    // Most figures of most lines are 0.
-    if number < 10 {
-        push_digit(number, out);
-    } else {
-        out.push_str(itoa::Buffer::new().format(number));
-    }
+#[inline]
+pub(super) fn push(number: u64, out: &mut Text) {
+    out.push_number(number);
 }
 
-pub(super) fn push_wide(number: u128, out: &mut String) {
+pub(super) fn push_wide(number: u128, out: &mut Text) {
     match u64::try_from(number) {
         Ok(number) => push(number, out),
         Err(_) => out.push_str(itoa::Buffer::new().format(number)),
@@ -39,7 +37,8 @@ pub(super) fn push_wide(number: u128, out: &mut String) {
 }
 
 /// Whole numbers with colons between them.
-pub(super) fn push_fields<const COUNT: usize>(numbers: [u64; COUNT], out: &mut String) {
+#[inline]
+pub(super) fn push_fields<const COUNT: usize>(numbers: [u64; COUNT], out: &mut Text) {
     for (n, number) in numbers.into_iter().enumerate() {
         if n > 0 {
             out.push(':');
@@ -48,10 +47,10 @@ pub(super) fn push_fields<const COUNT: usize>(numbers: [u64; COUNT], out: &mut S
     }
 }
 
-/// A number counted in units of 10^-`DECIMALS`, without zeros at the end.
-pub(super) fn push_fixed<const DECIMALS: u32>(number: u128, out: &mut String) {
-    let mut unit = const { 10_u64.pow(DECIMALS) };
-    let mut fraction = match u64::try_from(number) {
+/// A number counted in units of 10^-`DECIMALS`, up to eight of them, without zeros at the end.
+pub(super) fn push_fixed<const DECIMALS: usize>(number: u128, out: &mut Text) {
+    let unit = const { power_of_ten(DECIMALS) };
+    let fraction = match u64::try_from(number) {
         Ok(number) => {
             push(number / unit, out);
             number % unit
@@ -61,28 +60,14 @@ pub(super) fn push_fixed<const DECIMALS: u32>(number: u128, out: &mut String) {
             u64::try_from(number % u128::from(unit)).unwrap_or_default()
         }
     };
-    if fraction > 0 {
-        out.push('.');
-    }
-    while fraction > 0 {
-        unit /= 10;
-        push_digit(fraction / unit, out);
-        fraction %= unit;
-    }
+    out.push_decimals::<DECIMALS>(fraction);
 }
 
 /// Milliseconds as seconds with all three decimals.
-pub(super) fn push_seconds(ms: u64, out: &mut String) {
+pub(super) fn push_seconds(ms: u64, out: &mut Text) {
     push(ms / 1000, out);
     out.push('.');
-    for unit in [100, 10, 1] {
-        push_digit(ms / unit % 10, out);
-    }
-}
-
-/// A number from 0 to 9.
-fn push_digit(number: u64, out: &mut String) {
-    out.push(char::from(b'0' + u8::try_from(number).unwrap_or_default()));
+    out.push_digits::<3>(ms % 1000);
 }
 
 #[cfg(test)]
@@ -91,10 +76,10 @@ mod tests {
 
     use super::*;
 
-    fn written(write: impl FnOnce(&mut String)) -> String {
-        let mut out = String::new();
+    fn written(write: impl FnOnce(&mut Text)) -> String {
+        let mut out = Text::new();
         write(&mut out);
-        out
+        out.as_str().to_owned()
     }
 
     #[rstest]

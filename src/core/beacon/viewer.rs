@@ -1,6 +1,7 @@
 //! What the viewer did: pauses and seeks, with where and when.
 
 use super::text::{Comma, push, push_seconds};
+use crate::line::encode::Text;
 use crate::session::Head;
 
 /// How many pauses, seeks or actions one line lists; the sums go on beyond.
@@ -96,7 +97,7 @@ impl Viewer {
     }
 
     /// `df`
-    pub(super) fn write_pauses(&self, out: &mut String) {
+    pub(super) fn write_pauses(&self, out: &mut Text) {
         let mut comma = Comma::default();
         let open = self.pause.filter(|pause| pause.ms > 0).map(|pause| (pause.head, pause.ms));
         for (head, ms) in self.pauses.iter().copied().chain(open) {
@@ -107,7 +108,7 @@ impl Viewer {
     }
 
     /// `di`
-    pub(super) fn write_seeks(&self, out: &mut String) {
+    pub(super) fn write_seeks(&self, out: &mut Text) {
         let mut comma = Comma::default();
         for (from, to) in &self.seeks {
             push_seconds(from.ms(), comma.before(out));
@@ -117,7 +118,7 @@ impl Viewer {
     }
 
     /// `dj`
-    pub(super) fn write_actions(&self, out: &mut String) {
+    pub(super) fn write_actions(&self, out: &mut Text) {
         let mut comma = Comma::default();
         for Action { head, clock, kind } in &self.actions {
             comma.before(out).push_str(match kind {

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use stbeacon_core::line::config::{Config, builtin_text};
-use stbeacon_core::line::encode::{Encoder, Sent, Values};
+use stbeacon_core::line::encode::{Encoder, Sent, Text, Values};
 use stbeacon_core::line::keys::{Event, Kind, Metric};
 
 thread_local! {
@@ -49,7 +49,7 @@ struct EveryKey {
 }
 
 impl Values for EveryKey {
-    fn write(&self, metric: Metric, out: &mut String) {
+    fn write(&self, metric: Metric, out: &mut Text) {
         use std::fmt::Write as _;
 
         let n = self.line % 10;

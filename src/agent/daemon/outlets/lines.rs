@@ -122,8 +122,9 @@ impl LineOutlet {
         self.channel.handle_timeout(now);
         while let Some(line) = self.channel.poll_line() {
             log::debug!("line {}, {} bytes", line.event.code(), line.text.len());
-            let lane = line.session.map_or_else(String::new, String::from);
-            self.queue.push(now, spool, &mut self.lanes, lane, line.text);
+            let lane = line.session.as_ref().map_or_else(String::new, ToString::to_string);
+            self.queue.push(now, spool, &mut self.lanes, lane, &line.text);
+            self.channel.give_back(line);
         }
         self.queue.refill(now, spool, &mut self.lanes);
         if self.in_flight.is_some() {

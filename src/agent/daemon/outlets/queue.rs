@@ -68,7 +68,7 @@ impl OutletQueue {
         spool: &mut Spool<Directory>,
         lanes: &mut Lanes,
         lane: String,
-        text: String,
+        text: &str,
     ) {
         let id = spool.push(now, self.queue, format!("{}\n{lane}\n{text}", self.owner).as_bytes());
         if self.is_behind || lanes.len() >= WINDOW {
@@ -76,7 +76,7 @@ impl OutletQueue {
             return;
         }
         self.read = Some(id);
-        lanes.push(now, id.seq, lane, text);
+        lanes.push(now, id.seq, lane, text.to_owned());
     }
 
     /// Reads on, as far as there is room in memory.

@@ -68,10 +68,24 @@ pub(in crate::line) struct Pattern {
 /// One line's keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::line) struct Plan {
-    /// Places in [`Layout::items`], each label once.
-    pub(in crate::line) items: Vec<u16>,
-    /// How many of them, from the first, are the common group's.
-    pub(in crate::line) common: usize,
+    /// Each label once.
+    pub(in crate::line) steps: Vec<Step>,
+}
+
+/// One key of a line, with what its writing takes at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::line) struct Step {
+    /// [`Item::lead`], where it is short: its first byte is the lowest one.
+    pub(in crate::line) lead: u64,
+    /// In bytes; 0 where it is too long for `lead`.
+    pub(in crate::line) lead_length: u8,
+    /// The metric, where its value is all that there is to it.
+    pub(in crate::line) plain: Option<Metric>,
+    pub(in crate::line) cut: Cut,
+    /// Of the common group; those come first.
+    pub(in crate::line) common: bool,
+    /// Place in [`Layout::items`].
+    pub(in crate::line) item: u16,
 }
 
 /// The keys of all lines.
@@ -127,11 +141,10 @@ impl Layout {
             let behind: &[u16] = if event.carries_playing() { &playing } else { &[] };
             let mut plan = Plan::default();
             for index in &common {
-                self.add(&mut plan, *index);
+                self.add(&mut plan, *index, true);
             }
-            plan.common = plan.items.len();
             for index in own.iter().chain(behind) {
-                self.add(&mut plan, *index);
+                self.add(&mut plan, *index, false);
             }
             if let Some(place) = self.plans.get_mut(event as usize) {
                 *place = Some(plan);
@@ -140,11 +153,11 @@ impl Layout {
     }
 
     /// Adds an item unless its label is there.
-    fn add(&self, plan: &mut Plan, index: u16) {
+    fn add(&self, plan: &mut Plan, index: u16, common: bool) {
         let Some(item) = self.items.get(usize::from(index)) else { return };
-        let label = |index: &u16| self.items.get(usize::from(*index)).map(|item| &item.label);
-        if !plan.items.iter().any(|there| label(there) == Some(&item.label)) {
-            plan.items.push(index);
+        let label = |step: &Step| self.items.get(usize::from(step.item)).map(|item| &item.label);
+        if !plan.steps.iter().any(|there| label(there) == Some(&item.label)) {
+            plan.steps.push(Step::new(item, index, common));
         }
     }
 
@@ -160,9 +173,35 @@ impl Layout {
     }
 }
 
+// === impl Step ===
+
+impl Step {
+    fn new(item: &Item, index: u16, common: bool) -> Self {
+        let mut lead = [0; 8];
+        let room = lead.get_mut(..item.lead.len());
+        let lead_length = room.map_or(0, |room| {
+            room.copy_from_slice(item.lead.as_bytes());
+            u8::try_from(item.lead.len()).unwrap_or(0)
+        });
+        let (lead, cut) = (u64::from_le_bytes(lead), item.cut);
+        Self { lead, lead_length, plain: item.plain_metric(), cut, common, item: index }
+    }
+}
+
 // === impl Item ===
 
 impl Item {
+    /// The metric, where nothing is asked but its value and the configuration does not know that itself.
+    fn plain_metric(&self) -> Option<Metric> {
+        let Source::Metric(metric) = self.source else { return None };
+        let asks_more = self.constant.is_some()
+            || self.fallback.is_some()
+            || self.size.is_some()
+            || self.once
+            || !self.patterns.is_empty();
+        (!asks_more && !self.source.is_of_configuration()).then_some(metric)
+    }
+
     pub(super) fn plain(metric: Metric, label: &str) -> Self {
         Self {
             label: label.into(),
@@ -175,6 +214,27 @@ impl Item {
             cut: Cut::of(Source::Metric(metric)),
             patterns: Vec::new(),
         }
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Whether the encoder knows the value, and does not ask a session for it.
+    pub(in crate::line) const fn is_of_configuration(self) -> bool {
+        matches!(
+            self,
+            Self::Metric(
+                Metric::EventCode
+                    | Metric::BeaconId
+                    | Metric::BeaconVersion
+                    | Metric::LogType
+                    | Metric::LogVersion
+                    | Metric::FormatVersion
+                    | Metric::PartNumber
+                    | Metric::TotalParts
+            )
+        )
     }
 }
 

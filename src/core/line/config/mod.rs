@@ -57,7 +57,7 @@ pub use self::classes::{RateClass, RateClasses};
 pub use self::layout::Dimension;
 pub use self::separators::{Separators, SeparatorsError};
 
-pub(in crate::line) use self::layout::{Cut, Item, Layout, Source};
+pub(in crate::line) use self::layout::{Cut, Item, Layout, Plan, Source, Step};
 
 use self::read::Reader;
 use super::keys::Event;

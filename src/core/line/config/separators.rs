@@ -26,6 +26,8 @@ pub struct Separators {
     kept: [bool; 256],
     /// Whether all of [`FIGURES`] are.
     figures_kept: bool,
+    /// Whether all of [`Separators::is_usual`] are.
+    usual_kept: bool,
 }
 
 /// Why two texts cannot be the separators.
@@ -80,7 +82,10 @@ impl Separators {
             }
         }
         let figures_kept = FIGURES.into_iter().all(|byte| kept.get(usize::from(byte)) == Some(&true));
-        Ok(Self { param, stand_in: stand_in.into(), guarded, guarded_behind, kept, figures_kept })
+        let is_kept = |byte| kept.get(usize::from(byte)) == Some(&true);
+        let usual_kept = (0..=u8::MAX).filter(|byte| Self::is_usual(*byte)).all(is_kept);
+        let stand_in = stand_in.into();
+        Ok(Self { param, stand_in, guarded, guarded_behind, kept, figures_kept, usual_kept })
     }
 
     /// What stands between keys; ASCII.
@@ -98,6 +103,18 @@ impl Separators {
     /// Whether a byte of a value is written as it is, wherever it stands.
     pub(in crate::line) fn keep(&self, byte: u8) -> bool {
         self.kept.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+
+    /// Letters, digits, and what stands between them in lists.
+    #[inline]
+    pub(in crate::line) const fn is_usual(byte: u8) -> bool {
+        byte.is_ascii_alphanumeric() || matches!(byte, b',' | b'-' | b'.' | b':' | b';' | b'(' | b')')
+    }
+
+    /// Whether a value of nothing but [usual](Self::is_usual) bytes is written as it is.
+    #[inline]
+    pub(in crate::line) const fn keep_usual(&self) -> bool {
+        self.usual_kept
     }
 
     /// Whether these bytes of a value are all written as they are, wherever they stand. Most of a line is figures and

@@ -66,7 +66,13 @@ fn with_playing(data: &str) -> Parsed {
 /// What stands in front of `=`, in the order of a line.
 fn labels(config: &Config, event: Event) -> Vec<&str> {
     let layout = config.layout();
-    layout.plan(event).unwrap().items.iter().map(|index| &*layout.items[usize::from(*index)].label).collect()
+    layout
+        .plan(event)
+        .unwrap()
+        .steps
+        .iter()
+        .map(|step| &*layout.items[usize::from(step.item)].label)
+        .collect()
 }
 
 fn item(config: &Config, label: &str) -> Item {
@@ -117,7 +123,8 @@ fn common_comes_first_then_the_event_then_playing() {
         labels(&config, Event::Error),
         ["a", "e", "cm", "ay", "m", "ca", "dv", "tt", "fk", "_cd_4504", "rst"]
     );
-    assert_eq!(config.layout().plan(Event::Error).unwrap().common, 4);
+    let plan = config.layout().plan(Event::Error).unwrap();
+    assert_eq!(plan.steps.iter().take_while(|step| step.common).count(), 4);
     assert!(!config.sends(Event::Heartbeat) && !config.sends(Event::Visit));
 }
 

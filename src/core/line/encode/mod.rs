@@ -9,9 +9,15 @@
 //!
 //! An [`Encoder`] keeps its buffers: after the first lines it allocates nothing any more.
 
+mod kept;
 mod split;
+mod text;
 
-use super::config::{Config, Cut, Item, Layout, Source};
+pub use self::kept::Kept;
+pub use self::text::Text;
+pub(crate) use self::text::power_of_ten;
+
+use super::config::{Config, Cut, Item, Layout, Source, Step};
 use super::escape::escape_from;
 use super::keys::{Event, Metric};
 
@@ -19,12 +25,29 @@ use super::keys::{Event, Metric};
 pub trait Values {
     /// Appends the decoded, unescaped value of `metric` to `out`, and leaves alone what is there; appends nothing where
     /// it is unknown or empty.
-    fn write(&self, metric: Metric, out: &mut String);
+    fn write(&self, metric: Metric, out: &mut Text);
 
     /// Appends the value of a custom dimension, named by its key (`_cd_…`) and the name that the configuration gives
     /// it; appends nothing where there is none.
-    fn write_dimension(&self, key: &str, name: &str, out: &mut String) {
+    fn write_dimension(&self, key: &str, name: &str, out: &mut Text) {
         let _ = (key, name, out);
+    }
+
+    /// Which state of the values that [stay](Values::stays) this is: as long as it is the same, they are. `None`
+    /// where nothing is known to stay.
+    fn revision(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether the value of `metric` is the same in all lines of one [revision](Values::revision).
+    fn stays(&self, metric: Metric) -> bool {
+        let _ = metric;
+        false
+    }
+
+    /// Whether the values of all custom dimensions are.
+    fn dimensions_stay(&self) -> bool {
+        false
     }
 }
 
@@ -38,10 +61,12 @@ pub struct Sent {
 /// Makes lines, with buffers that it keeps.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    /// One value that is not in `text` as it is: one that has to be escaped, or that a pattern looks at.
+    /// One value that is not in `text` as it is: one that has to be escaped.
     value: String,
-    /// All keys and values as they are written, separators between them.
-    text: String,
+    /// What a pattern looks at.
+    other: Text,
+    /// All keys and values as they are written, a separator in front of each.
+    text: Text,
     fields: Vec<Field>,
     /// The parts, one behind the other, where the line had to be split.
     parts: String,
@@ -69,6 +94,8 @@ struct Field {
     /// The end; `start` for one that was left out.
     end: usize,
     cut: Cut,
+    /// Of the common group.
+    common: bool,
 }
 
 // === impl Encoder ===
@@ -88,54 +115,95 @@ impl Encoder {
         values: &V,
         sent: &mut Sent,
     ) -> Option<Encoded<'_>> {
-        let layout = config.layout();
-        let plan = layout.plan(event)?;
-        self.text.clear();
-        self.fields.clear();
-        let mut common = 0;
-        for (place, index) in plan.items.iter().enumerate() {
-            let Some(item) = layout.items.get(usize::from(*index)) else { continue };
-            if item.once && sent.contains(item.source) {
-                continue;
-            }
-            let origin = Origin { config, layout, event, values };
-            if !self.push(item, &origin) {
-                continue;
-            }
-            if item.once {
-                sent.insert(item.source);
-            }
-            if place < plan.common {
-                common = self.fields.len();
-            }
-        }
-        if self.text.len() > layout.max_line {
-            return Some(self.split(layout, common));
-        }
-        self.ends.clear();
-        self.ends.push(self.text.len());
-        Some(Encoded { text: &self.text, ends: &self.ends, truncated: 0, left_out: 0 })
+        self.encode_next(config, event, values, sent, &mut Kept::default())
     }
 
-    /// Appends a key and its value; nothing at all where there is none. Says whether there is.
-    fn push<V: Values + ?Sized>(&mut self, item: &Item, origin: &Origin<'_, V>) -> bool {
-        // The first one has no separator in front; that is one byte.
-        let start = self.text.len() + usize::from(!self.fields.is_empty());
-        let lead = if self.fields.is_empty() { item.lead.get(1..).unwrap_or_default() } else { &item.lead };
+    /// The same, where `kept` is of the lines before this one and for those behind it: of the same session, the same
+    /// configuration and, as far as the values have a [revision](Values::revision), the same event.
+    pub fn encode_next<V: Values + ?Sized>(
+        &mut self,
+        config: &Config,
+        event: Event,
+        values: &V,
+        sent: &mut Sent,
+        kept: &mut Kept,
+    ) -> Option<Encoded<'_>> {
+        let layout = config.layout();
+        let plan = layout.plan(event)?;
+        self.text.truncate(0);
+        self.fields.clear();
+        let origin = Origin { config, layout, event, values };
+        self.push_all(plan, &origin, sent, kept);
+        // Without the separator in front of the first.
+        if self.text.len() > layout.max_line + 1 {
+            let common = self.fields.iter().take_while(|field| field.common).count();
+            return Some(self.split(layout, common));
+        }
+        let text = self.text.get(1);
+        self.ends.clear();
+        self.ends.push(text.len());
+        Some(Encoded { text, ends: &self.ends, truncated: 0, left_out: 0 })
+    }
+
+    /// Appends a key and its value; nothing at all where there is none.
+    #[inline]
+    fn push<V: Values + ?Sized>(&mut self, step: &Step, origin: &Origin<'_, V>, sent: &mut Sent) {
         let before = self.text.len();
-        self.text.push_str(lead);
+        match (step.plain, step.lead_length) {
+            (Some(metric), 1..) => {
+                self.text.eight(step.lead, step.lead_length.into());
+                self.text.begin();
+                origin.values.write(metric, &mut self.text);
+                self.finish(before, before + usize::from(step.lead_length), step, origin);
+            }
+            _ => self.push_item(before, step, origin, sent),
+        }
+    }
+
+    /// The same, for a key of which the configuration says more.
+    fn push_item<V: Values + ?Sized>(
+        &mut self,
+        before: usize,
+        step: &Step,
+        origin: &Origin<'_, V>,
+        sent: &mut Sent,
+    ) {
+        let Some(item) = origin.layout.items.get(usize::from(step.item)) else { return };
+        if item.once && sent.contains(item.source) {
+            return;
+        }
+        self.text.copy(item.lead.as_bytes());
         let value = self.text.len();
-        origin.write(item, &mut self.text, &mut self.value);
+        self.text.begin();
+        origin.write(item, &mut self.text, &mut self.other);
         if let Some(size) = item.size {
             shorten(&mut self.text, value, usize::try_from(size.get()).unwrap_or(usize::MAX));
         }
+        let is_there = self.text.len() > value;
+        self.finish(before, value, step, origin);
+        if item.once && is_there {
+            sent.insert(item.source);
+        }
+    }
+
+    /// Escapes the value that begins at `value`, or takes back its lead where there is none.
+    #[inline]
+    fn finish<V: ?Sized>(&mut self, before: usize, value: usize, step: &Step, origin: &Origin<'_, V>) {
         if self.text.len() == value {
             self.text.truncate(before);
-            return false;
+            return;
         }
-        escape_from(value, &mut self.text, &mut self.value, &origin.layout.separators);
-        self.fields.push(Field { start, value, end: self.text.len(), cut: item.cut });
-        true
+        let separators = &origin.layout.separators;
+        if self.text.is_doubtful() || !separators.keep_usual() {
+            escape_from(value, &mut self.text, &mut self.value, separators);
+        }
+        self.fields.push(Field {
+            start: before + 1,
+            value,
+            end: self.text.len(),
+            cut: step.cut,
+            common: step.common,
+        });
     }
 }
 
@@ -203,14 +271,15 @@ struct Origin<'o, V: ?Sized> {
 
 impl<V: Values + ?Sized> Origin<'_, V> {
     /// Appends the value of an item; `other` is room for what patterns look at.
-    fn write(&self, item: &Item, out: &mut String, other: &mut String) {
+    fn write(&self, item: &Item, out: &mut Text, other: &mut Text) {
         if let Some(constant) = &item.constant {
             out.push_str(constant);
             return;
         }
         for pattern in &item.patterns {
-            other.clear();
+            other.truncate(0);
             self.write_source(pattern.of, other);
+            let other = other.as_str();
             if pattern.needles.iter().any(|needle| contains_in_any_case(other, needle)) {
                 out.push_str(&pattern.result);
                 return;
@@ -223,7 +292,7 @@ impl<V: Values + ?Sized> Origin<'_, V> {
         }
     }
 
-    fn write_source(&self, source: Source, out: &mut String) {
+    fn write_source(&self, source: Source, out: &mut Text) {
         match source {
             Source::Metric(Metric::EventCode) => out.push_str(self.event.code()),
             Source::Metric(Metric::BeaconId) => out.push_str(&self.config.beacon_id),
@@ -244,8 +313,8 @@ impl<V: Values + ?Sized> Origin<'_, V> {
 }
 
 /// Leaves at most `size` characters behind `start`.
-fn shorten(text: &mut String, start: usize, size: usize) {
-    if let Some((end, _)) = text.get(start..).and_then(|value| value.char_indices().nth(size)) {
+fn shorten(text: &mut Text, start: usize, size: usize) {
+    if let Some((end, _)) = text.get(start).char_indices().nth(size) {
         text.truncate(start + end);
     }
 }

@@ -24,9 +24,11 @@ const DIGITS: usize = 4;
 impl Encoder {
     pub(super) fn split(&mut self, layout: &Layout, common: usize) -> Encoded<'_> {
         let limit = layout.max_line;
+        let held = std::mem::take(&mut self.text);
+        let text = held.as_str();
         let numbers = 2 * (2 + DIGITS) + layout.part_number.len() + layout.total_parts.len();
         let room = limit.saturating_sub(numbers + self.reserve(common, limit));
-        let (mut truncated, mut left_out) = self.shorten_common(common, room, &layout.separators);
+        let (mut truncated, mut left_out) = self.shorten_common(text, common, room, &layout.separators);
         let common = self.repeated(common, numbers, limit);
         let prefix = length(&self.fields, ..common);
 
@@ -35,7 +37,7 @@ impl Encoder {
             let allowance = limit.saturating_sub(prefix + numbers + 1);
             for field in self.fields.get_mut(common..).unwrap_or_default() {
                 if field.length() > allowance {
-                    field.shorten(&self.text, allowance, &layout.separators);
+                    field.shorten(text, allowance, &layout.separators);
                     *(if field.is_left_out() { &mut left_out } else { &mut truncated }) += 1;
                 }
             }
@@ -43,13 +45,20 @@ impl Encoder {
         } else {
             self.ends.push(self.fields.len());
         }
-        self.write_parts(layout, common);
+        self.write_parts(text, layout, common);
+        self.text = held;
         Encoded { text: &self.parts, ends: &self.ends, truncated, left_out }
     }
 
     /// Cuts the longest values of the common group until it has no more than `room` bytes; says how many
     /// were cut and left out.
-    fn shorten_common(&mut self, common: usize, room: usize, separators: &Separators) -> (usize, usize) {
+    fn shorten_common(
+        &mut self,
+        text: &str,
+        common: usize,
+        room: usize,
+        separators: &Separators,
+    ) -> (usize, usize) {
         let (mut truncated, mut left_out) = (0, 0);
         for _ in 0..common {
             let excess = length(&self.fields, ..common).saturating_sub(room);
@@ -60,7 +69,7 @@ impl Encoder {
                 .max_by_key(|field| field.length());
             let (true, Some(field)) = (excess > 0, longest) else { break };
             let least = field.value - field.start + KEPT;
-            field.shorten(&self.text, field.length().saturating_sub(excess).max(least), separators);
+            field.shorten(text, field.length().saturating_sub(excess).max(least), separators);
             // Once is enough: what is left is the most that fits.
             field.cut = Cut::Not;
             *(if field.is_left_out() { &mut left_out } else { &mut truncated }) += 1;
@@ -108,7 +117,7 @@ impl Encoder {
     }
 
     /// Writes the parts, and turns `ends` from fields into bytes.
-    fn write_parts(&mut self, layout: &Layout, common: usize) {
+    fn write_parts(&mut self, text: &str, layout: &Layout, common: usize) {
         self.parts.clear();
         let separator = char::from(layout.separators.param());
         let total = self.ends.len();
@@ -118,7 +127,7 @@ impl Encoder {
             let own = self.fields.get(from..*end).unwrap_or_default();
             let shared = self.fields.get(..common).unwrap_or_default();
             for field in shared {
-                push(&mut self.parts, start, separator, field.of(&self.text));
+                push(&mut self.parts, start, separator, field.of(text));
             }
             if total > 1 {
                 push(&mut self.parts, start, separator, &layout.part_number);
@@ -126,7 +135,7 @@ impl Encoder {
                 let _ = write!(self.parts, "={}{separator}{}={total}", index + 1, layout.total_parts);
             }
             for field in own {
-                push(&mut self.parts, start, separator, field.of(&self.text));
+                push(&mut self.parts, start, separator, field.of(text));
             }
             from = *end;
             *end = self.parts.len();

@@ -17,12 +17,37 @@ use crate::line::decode::{Line, join};
 struct Table(BTreeMap<String, String>);
 
 impl Values for Table {
-    fn write(&self, metric: Metric, out: &mut String) {
+    fn write(&self, metric: Metric, out: &mut Text) {
         out.push_str(self.0.get(metric.key()).map_or("", String::as_str));
     }
 
-    fn write_dimension(&self, _key: &str, name: &str, out: &mut String) {
+    fn write_dimension(&self, _key: &str, name: &str, out: &mut Text) {
         out.push_str(self.0.get(name).map_or("", String::as_str));
+    }
+}
+
+/// Values of which some stay; what is written of those again is not asked for.
+struct Staying {
+    table: Table,
+    revision: u64,
+    stay: Vec<Metric>,
+}
+
+impl Values for Staying {
+    fn write(&self, metric: Metric, out: &mut Text) {
+        self.table.write(metric, out);
+    }
+
+    fn write_dimension(&self, key: &str, name: &str, out: &mut Text) {
+        self.table.write_dimension(key, name, out);
+    }
+
+    fn revision(&self) -> Option<u64> {
+        Some(self.revision)
+    }
+
+    fn stays(&self, metric: Metric) -> bool {
+        self.stay.contains(&metric)
     }
 }
 
@@ -194,7 +219,7 @@ fn long_names() {
 fn a_long_address_forces_a_split() {
     let mut values = session();
     values.0.insert("aw".to_owned(), format!("https://cdn.example/{}", "путь/".repeat(120)));
-    let mut written = String::new();
+    let mut written = Text::new();
     crate::line::escape::push_escaped(&values.0["aw"], &Default::default(), &mut written);
     assert_eq!(written.len(), 3020);
     let config = Config::builtin();
@@ -205,7 +230,7 @@ fn a_long_address_forces_a_split() {
     for part in &parts {
         assert!(part.len() <= config.max_line(), "{}", part.len());
     }
-    insta::assert_snapshot!(parts.join("\n").replace(&written[20..45], "…"));
+    insta::assert_snapshot!(parts.join("\n").replace(&written.as_str()[20..45], "…"));
     let lines: Vec<_> = parts.iter().map(|part| Line::read(part).unwrap()).collect();
     let whole = join(&lines).unwrap();
     for (key, value) in &values.0 {
@@ -361,5 +386,53 @@ proptest! {
         let missing = is_sent(&values).filter(|(metric, _)| metric.events().contains(event)).count();
         let there = is_sent(&values).filter(|(metric, _)| whole.field(*metric).is_some()).count();
         prop_assert_eq!(missing - there, encoded.left_out);
+    }
+}
+
+#[test]
+fn what_stays_is_asked_for_once_a_revision() {
+    let config =
+        with_playing("<data name=\"viewerId\"/><data name=\"playClockTime\"/><data name=\"title\"/>");
+    let (mut encoder, mut kept) = (Encoder::new(), Kept::default());
+    let mut line = |values: &Staying| {
+        let encoded = encoder.encode_next(&config, Event::Playing, values, &mut Sent::default(), &mut kept);
+        encoded.unwrap().parts().collect::<Vec<_>>().join("|")
+    };
+    let mut values = Staying {
+        table: table(&[("e", "1"), ("d", "a~b"), ("x", "5"), ("tt", "é")]),
+        revision: 1,
+        stay: vec![Metric::ViewerId, Metric::Title],
+    };
+    assert_eq!(line(&values), "a=P~e=1~d=a*@*b~x=5~tt=%C3%A9");
+    for (key, value) in [("e", "2"), ("d", "c"), ("x", "600"), ("tt", "d")] {
+        values.table.0.insert(key.to_owned(), value.to_owned());
+    }
+    assert_eq!(line(&values), "a=P~e=2~d=a*@*b~x=600~tt=%C3%A9");
+    values.revision = 2;
+    assert_eq!(line(&values), "a=P~e=2~d=c~x=600~tt=d");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever stays, whole or in parts: a line with what was kept is the line that it would be without.
+    #[test]
+    fn what_was_kept_is_as_if_written_anew(
+        stay in vec(select(Metric::ALL), 0..60),
+        values in btree_map(select(Metric::ALL), "[a-z~*@,;% é]{0,30}", 0..60),
+        other in btree_map(select(Metric::ALL), "[a-z~,0-9]{1,9}", 0..30),
+        usual in 0..USUAL.len(),
+    ) {
+        let mut staying = Staying { table: Table::default(), revision: 7, stay: stay.clone() };
+        staying.table.0 = values.into_iter().map(|(metric, value)| (metric.key().to_owned(), value)).collect();
+        let (mut encoder, mut kept) = (Encoder::new(), Kept::default());
+        encoder.encode_next(&USUAL[usual], Event::Playing, &staying, &mut Sent::default(), &mut kept);
+        for (metric, value) in other.into_iter().filter(|(metric, _)| !stay.contains(metric)) {
+            staying.table.0.insert(metric.key().to_owned(), value);
+        }
+        let again = encoder.encode_next(&USUAL[usual], Event::Playing, &staying, &mut Sent::default(), &mut kept);
+        let again: Vec<String> = again.unwrap().parts().map(str::to_owned).collect();
+        let anew = encoder.encode(&USUAL[usual], Event::Playing, &staying.table, &mut Sent::default());
+        prop_assert_eq!(again, anew.unwrap().parts().map(str::to_owned).collect::<Vec<_>>());
     }
 }

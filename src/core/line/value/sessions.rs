@@ -72,14 +72,15 @@ pub struct ServerSwitch {
 }
 
 /// Appends a field, with [`FIELD_ESCAPE`] for each `:` and `,`.
-pub fn push_field(text: &str, out: &mut String) {
+pub fn push_field(text: &str, out: &mut impl fmt::Write) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| matches!(byte, b':' | b',')) {
-        out.push_str(rest.get(..at).unwrap_or_default());
-        out.push(FIELD_ESCAPE);
+        // Writing to memory cannot fail.
+        let _ = out.write_str(rest.get(..at).unwrap_or_default());
+        let _ = out.write_char(FIELD_ESCAPE);
         rest = rest.get(at + 1..).unwrap_or_default();
     }
-    out.push_str(rest);
+    let _ = out.write_str(rest);
 }
 
 // === impl Ad ===
