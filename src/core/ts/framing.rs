@@ -28,6 +28,8 @@ pub(super) struct Framer {
     /// The last packet, if its sync byte was wrong, with the skipped bytes behind it: should sync be lost, the
     /// search for it begins there. Else empty.
     bad: Vec<u8>,
+    /// With a right sync byte.
+    packets: u64,
     losses: u64,
     byte_errors: u64,
 }
@@ -47,6 +49,7 @@ impl Framer {
             spare: Vec::with_capacity(WINDOW),
             skip: 0,
             bad: Vec::with_capacity(WINDOW),
+            packets: 0,
             losses: 0,
             byte_errors: 0,
         }
@@ -54,6 +57,10 @@ impl Framer {
 
     pub(super) const fn in_sync(&self) -> bool {
         self.stride.is_some()
+    }
+
+    pub(super) const fn packets(&self) -> u64 {
+        self.packets
     }
 
     pub(super) const fn losses(&self) -> u64 {
@@ -74,7 +81,7 @@ impl Framer {
 
     /// Gives each packet that is complete with these bytes to `take`, and where in `bytes` it begins if it lies
     /// there whole.
-    pub(super) fn feed(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8; PACKET], Option<usize>)) {
+    pub(super) fn feed(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8; PACKET], Option<u32>)) {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.stride {
@@ -90,7 +97,7 @@ impl Framer {
         stride: usize,
         rest: &[u8],
         at: usize,
-        take: &mut impl FnMut(&[u8; PACKET], Option<usize>),
+        take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
     ) -> usize {
         if self.skip > 0 {
             let skipped = self.skip.min(rest.len());
@@ -101,8 +108,14 @@ impl Framer {
             return skipped;
         }
         if self.pending.is_empty() {
+            if self.bad.is_empty() {
+                let passed = self.run(stride, rest, at, take);
+                if passed > 0 {
+                    return passed;
+                }
+            }
             if let Some(packet) = rest.first_chunk() {
-                self.packet(stride, packet, Some(at), take);
+                self.packet(stride, packet, u32::try_from(at).ok(), take);
                 return PACKET;
             }
         }
@@ -115,16 +128,41 @@ impl Framer {
         taken
     }
 
+    /// Takes whole packets with right sync bytes, one after the other; says how long they are, with what is between
+    /// them and behind the last.
+    #[inline]
+    fn run(
+        &mut self,
+        stride: usize,
+        rest: &[u8],
+        at: usize,
+        take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
+    ) -> usize {
+        let mut passed = 0;
+        while let Some(packet) = rest.get(passed..).and_then(<[u8]>::first_chunk) {
+            if packet[0] != SYNC {
+                break;
+            }
+            take(packet, u32::try_from(at + passed).ok());
+            passed += stride;
+        }
+        self.packets += (passed / stride) as u64;
+        // What is behind the last may be still to come.
+        self.skip = passed.saturating_sub(rest.len());
+        passed.min(rest.len())
+    }
+
     fn packet(
         &mut self,
         stride: usize,
         packet: &[u8; PACKET],
-        at: Option<usize>,
-        take: &mut impl FnMut(&[u8; PACKET], Option<usize>),
+        at: Option<u32>,
+        take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
     ) {
         self.skip = stride - PACKET;
         if packet[0] == SYNC {
             self.bad.clear();
+            self.packets += 1;
             take(packet, at);
             return;
         }
@@ -147,7 +185,7 @@ impl Framer {
     }
 
     /// Not in sync: takes the next piece of `rest`, and says how long it was.
-    fn search(&mut self, rest: &[u8], take: &mut impl FnMut(&[u8; PACKET], Option<usize>)) -> usize {
+    fn search(&mut self, rest: &[u8], take: &mut impl FnMut(&[u8; PACKET], Option<u32>)) -> usize {
         let taken = (WINDOW - self.pending.len()).min(rest.len());
         self.pending.extend_from_slice(first(rest, taken));
 
@@ -181,7 +219,7 @@ impl Framer {
         taken
     }
 
-    fn feed_again(&mut self, bytes: &[u8], take: &mut impl FnMut(&[u8; PACKET], Option<usize>)) {
+    fn feed_again(&mut self, bytes: &[u8], take: &mut impl FnMut(&[u8; PACKET], Option<u32>)) {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.stride {

@@ -86,9 +86,14 @@ impl Analyser {
 
     /// Takes the next bytes of the stream, however many.
     pub fn feed(&mut self, bytes: &[u8]) {
+        // How it is cut makes no difference; places in it are kept as 32 bits.
+        const MOST: usize = 1 << 30;
         let Self { framer, continuity, counts, .. } = self;
-        framer.feed(bytes, |packet, at| continuity.packet(packet, at, bytes, counts));
-        continuity.keep(bytes);
+        for bytes in bytes.chunks(MOST) {
+            framer.feed(bytes, |packet, at| continuity.packet(packet, at, bytes, counts));
+            continuity.keep(bytes);
+        }
+        counts.packets = framer.packets();
         counts.sync_losses = framer.losses();
         counts.sync_byte_errors = framer.byte_errors();
     }
