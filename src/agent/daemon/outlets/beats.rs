@@ -238,7 +238,7 @@ impl BeatOutlet {
         };
         while let Some(beat) = self.beats.poll_request(now, &wall) {
             let lane = lane(beat.id.iid, beat.id.sid);
-            self.queue.push(now, spool, &mut self.lanes, lane, beat.body);
+            self.queue.push(now, spool, &mut self.lanes, lane, &beat.body);
         }
     }
 
