@@ -13,10 +13,15 @@ const PIPELINES: usize = 8;
 /// Starts and stops pipelines on as many threads; prints how much memory it has at a fifth of the way and at the
 /// end. Half of the rounds end with the stream, half are cut off.
 const PROGRAM: &str = r#"
-import sys, threading, gi
+import os, sys, threading, traceback, gi
 gi.require_version("Gst", "1.0")
 from gi.repository import Gst
 Gst.init(None)
+# The binding makes its classes when they are first used, and two threads at once make two of one that differ.
+bus = Gst.Bus.new()
+bus.post(Gst.Message.new_eos(None))
+assert bus.timed_pop_filtered(0, Gst.MessageType.EOS | Gst.MessageType.ERROR).type == Gst.MessageType.EOS
+del bus
 pipelines, rounds = int(sys.argv[1]), int(sys.argv[2])
 def memory():
     with open("/proc/self/status") as status:
@@ -37,11 +42,19 @@ def work(number):
             if barrier.wait() == 0:
                 print("memory", memory(), flush=True)
             barrier.wait()
-threads = [threading.Thread(target=work, args=[number]) for number in range(pipelines)]
+def run(number):
+    try:
+        work(number)
+    except BaseException:
+        # The others would wait for this one.
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+threads = [threading.Thread(target=run, args=[number]) for number in range(pipelines)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 print("memory", memory(), flush=True)
-del threads, work
+del threads, work, run
 import gc; gc.collect()
 Gst.deinit()
 "#;
