@@ -151,8 +151,7 @@ impl StateLog {
     /// Says what of the records is done now. A log that was read is as long as its former writers have left it; if
     /// that were taken for its due length, one that is killed again and again would have it grow without end.
     pub(super) fn measure(&mut self, done: &[u8]) {
-        let cells = self.cells.iter().map(|(key, (_, payload))| cell_size(key, payload)).sum::<u64>();
-        self.compact_len = size(frame::HEADER + done.len()) + cells;
+        self.compact_len = size(frame::HEADER + done.len()) + self.cell_bytes;
     }
 
     /// Whether the file has to be, or had better be, written anew.
