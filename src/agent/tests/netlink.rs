@@ -99,20 +99,22 @@ fn the_daemon_follows_interfaces_that_come_change_and_go() {
     let script = r#"
         ip link set lo up
         dir=$(mktemp -d); trap 'kill $pid; rm -rf "$dir"' EXIT
+        told() { i=0; while ! grep -qF "$1" "$dir/log" && [ $((i += 1)) -lt 400 ]; do sleep 0.05; done; }
         echo '<provision><stbeacon><reports interfaces="*"/></stbeacon></provision>' > "$dir/provision.xml"
-        $1 run --provisioning "$dir/provision.xml" --socket "$dir/p" --control "$dir/c" --runtime-dir "$dir/run" --state-dir "$dir" &
+        $1 run --provisioning "$dir/provision.xml" --socket "$dir/p" --control "$dir/c" --runtime-dir "$dir/run" --state-dir "$dir" 2> "$dir/log" &
         pid=$!
         while ! test -S "$dir/c"; do sleep 0.05; done
         ip link add veth0 type veth peer name veth1
-        sleep 1.5
+        told "interface veth0 is there, down"
         ip addr add 10.1.2.3/20 dev veth0; ip link set veth0 up; ip link set veth1 up
         ip route add default via 10.1.2.2
-        sleep 1.5
+        told "the default route leads over 10.1.2.2"; told "interface veth0 has address 10.1.2.3"
         ip link set veth0 down; ip link set veth0 name wan0; ip link set wan0 up
         $1 status --json --control "$dir/c"
-        sleep 1.5
+        told "interface veth0 is now named wan0"
         ip link del wan0
-        sleep 1.5
+        told "interface wan0 is gone"
+        cat "$dir/log" >&2
         $1 status --json --control "$dir/c"
     "#;
     let Some(output) = in_namespace(script) else { return };

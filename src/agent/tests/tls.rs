@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -190,7 +190,9 @@ fn the_provisioning_server_is_shown_the_boxs_certificate_too() {
 #[test]
 fn a_certificate_that_is_not_yet_valid_is_waited_for() {
     let authority = Authority::new();
-    let valid_from = SystemTime::now() + Duration::from_secs(6);
+    // A certificate knows whole seconds only.
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let valid_from = UNIX_EPOCH + Duration::from_secs(since_epoch + 6);
     let (port, got) =
         authority.serve_as(authority.sign_from("localhost", Some(valid_from)), "204 No Content", "");
     let mut test_box = TestBox::new("");
