@@ -15,7 +15,8 @@ use lexopt::Arg;
 
 pub(crate) use self::report::{
     DatagramStatus, DeliveryStatus, DropStatus, ErrorStatus, HeartbeatStatus, InForce, InterfaceStatus,
-    LineStatus, PlayerStatus, ProvisioningStatus, QueueStatus, ServerStatus, SessionStatus, Status,
+    LineStatus, OutletStatus, PlayerStatus, ProvisioningStatus, QueueStatus, ServerStatus, SessionStatus,
+    Status,
 };
 
 use crate::cli::{self, Failure};

@@ -177,10 +177,10 @@ fn write_reports(all: &mut Exposition, status: &Status) {
     let mut requests = all.counter("stbeacon_requests_total", "Requests by channel and how they ended.");
     requests.answers("reports", "", deliveries);
     for line in &status.lines {
-        requests.answers("lines", &line.target, &line.answers);
+        requests.answers("lines", &line.target, &line.delivery.answers);
     }
     if let Some(heartbeats) = &status.heartbeats {
-        requests.answers("heartbeats", &heartbeats.gateway, &heartbeats.answers);
+        requests.answers("heartbeats", &heartbeats.gateway, &heartbeats.delivery.answers);
     }
 }
 
@@ -188,19 +188,19 @@ fn write_lines(all: &mut Exposition, status: &Status) {
     if !status.lines.is_empty() {
         let mut waiting = all.gauge("stbeacon_lines_waiting", "Lines that wait or are on their way.");
         for line in &status.lines {
-            waiting.sample(&[("config", &line.config), ("target", &line.target)], line.waiting);
+            waiting.sample(&[("config", &line.config), ("target", &line.target)], line.delivery.waiting);
         }
         let mut bytes = all.gauge("stbeacon_lines_waiting_bytes", "What they take.");
         for line in &status.lines {
-            bytes.sample(&[("config", &line.config), ("target", &line.target)], line.bytes);
+            bytes.sample(&[("config", &line.config), ("target", &line.target)], line.delivery.bytes);
         }
         let mut delivered = all.counter("stbeacon_lines_delivered_total", "Lines that the server took.");
         for line in &status.lines {
-            delivered.sample(&[("config", &line.config), ("target", &line.target)], line.delivered);
+            delivered.sample(&[("config", &line.config), ("target", &line.target)], line.delivery.delivered);
         }
         let mut dropped = all.counter("stbeacon_lines_dropped_total", "Lines that are lost, by reason.");
         for line in &status.lines {
-            for (reason, count) in line.dropped.reasons() {
+            for (reason, count) in line.delivery.dropped.reasons() {
                 let labels = [("config", line.config.as_str()), ("target", &line.target), ("reason", reason)];
                 dropped.sample(&labels, count);
             }
@@ -208,13 +208,14 @@ fn write_lines(all: &mut Exposition, status: &Status) {
     }
     if let Some(heartbeats) = &status.heartbeats {
         all.gauge("stbeacon_heartbeats_waiting", "Heartbeats that wait or are on their way.")
-            .sample(&[], heartbeats.waiting);
-        all.gauge("stbeacon_heartbeats_waiting_bytes", "What they take.").sample(&[], heartbeats.bytes);
+            .sample(&[], heartbeats.delivery.waiting);
+        all.gauge("stbeacon_heartbeats_waiting_bytes", "What they take.")
+            .sample(&[], heartbeats.delivery.bytes);
         all.counter("stbeacon_heartbeats_delivered_total", "Heartbeats that the gateway took.")
-            .sample(&[], heartbeats.delivered);
+            .sample(&[], heartbeats.delivery.delivered);
         let mut dropped =
             all.counter("stbeacon_heartbeats_dropped_total", "Heartbeats that are lost, by reason.");
-        for (reason, count) in heartbeats.dropped.reasons() {
+        for (reason, count) in heartbeats.delivery.dropped.reasons() {
             dropped.sample(&[("reason", reason)], count);
         }
         all.counter(
@@ -301,7 +302,9 @@ mod tests {
 
     use stbeacon_core::player::Frames;
 
-    use super::super::report::{HeartbeatStatus, LineStatus, PlayerStatus, ProvisioningStatus, ServerStatus};
+    use super::super::report::{
+        HeartbeatStatus, LineStatus, OutletStatus, PlayerStatus, ProvisioningStatus, ServerStatus,
+    };
     use super::*;
 
     fn session(id: &str) -> SessionStatus {
@@ -326,7 +329,11 @@ mod tests {
             provisioning: ProvisioningStatus { server: Some(ServerStatus::default()), ..Default::default() },
             players: vec![PlayerStatus::default()],
             sessions: vec![session("a-1"), session(r#"b\"\\"#)],
-            lines: vec![LineStatus { config: "c".to_owned(), delivered: 5, ..LineStatus::default() }],
+            lines: vec![LineStatus {
+                config: "c".to_owned(),
+                delivery: OutletStatus { delivered: 5, ..OutletStatus::default() },
+                ..LineStatus::default()
+            }],
             heartbeats: Some(HeartbeatStatus::default()),
             ..Status::default()
         }

@@ -229,26 +229,9 @@ pub(crate) struct LineStatus {
     pub(crate) target: String,
     /// Whether the configuration is there, and has lines sent at all.
     pub(crate) active: bool,
-    /// Lines that wait or are on their way.
-    pub(crate) waiting: u64,
-    /// Bytes of the files that they are in.
-    pub(crate) bytes: u64,
-    /// How many of them are on flash.
-    pub(crate) on_flash: u64,
-    /// How long the oldest has waited; absent if none waits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) oldest_ms: Option<u64>,
-    /// Until the next attempt; absent if nothing waits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) next_attempt_ms: Option<u64>,
-    pub(crate) delivered: u64,
-    /// Lines that are lost, by reason.
-    pub(crate) dropped: DropStatus,
+    pub(crate) delivery: OutletStatus,
     /// Values that were cut or left out because a line has no room for them.
     pub(crate) cut: u64,
-    pub(crate) answers: DeliveryStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) last_error: Option<ErrorStatus>,
 }
 
 /// Heartbeats to one gateway.
@@ -256,7 +239,19 @@ pub(crate) struct LineStatus {
 #[serde(default)]
 pub(crate) struct HeartbeatStatus {
     pub(crate) gateway: String,
-    /// Heartbeats that wait or are on their way.
+    pub(crate) delivery: OutletStatus,
+    /// Events that were given up because there were too many before a heartbeat could be made.
+    pub(crate) lost_events: u64,
+    /// Until the next one is made; absent while nothing plays, or there is nothing new to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_ms: Option<u64>,
+}
+
+/// What goes one by one to one endpoint: lines or heartbeats.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct OutletStatus {
+    /// How many wait or are on their way.
     pub(crate) waiting: u64,
     /// Bytes of the files that they are in.
     pub(crate) bytes: u64,
@@ -269,13 +264,8 @@ pub(crate) struct HeartbeatStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_attempt_ms: Option<u64>,
     pub(crate) delivered: u64,
-    /// Heartbeats that are lost, by reason.
+    /// Those that are lost, by reason.
     pub(crate) dropped: DropStatus,
-    /// Events that were given up because there were too many before a heartbeat could be made.
-    pub(crate) lost_events: u64,
-    /// Until the next one is made; absent while nothing plays, or there is nothing new to say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) next_ms: Option<u64>,
     pub(crate) answers: DeliveryStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_error: Option<ErrorStatus>,

@@ -6,8 +6,8 @@ use stbeacon_core::player::{Frames, TsView};
 use stbeacon_core::stb::Duplex;
 
 use super::report::{
-    ErrorStatus, HeartbeatStatus, InForce, InterfaceStatus, LineStatus, PlayerStatus, ProvisioningStatus,
-    ServerStatus, SessionStatus, Status,
+    ErrorStatus, HeartbeatStatus, InForce, InterfaceStatus, LineStatus, OutletStatus, PlayerStatus,
+    ProvisioningStatus, ServerStatus, SessionStatus, Status,
 };
 
 /// The whole status, a few lines for each thing.
@@ -103,13 +103,14 @@ fn write_all(out: &mut String, status: &Status) -> std::fmt::Result {
         write_line(out, line)?;
     }
     if let Some(heartbeats) = &status.heartbeats {
-        let HeartbeatStatus { gateway, delivered, waiting, dropped, .. } = heartbeats;
+        let HeartbeatStatus { gateway, delivery, .. } = heartbeats;
+        let OutletStatus { delivered, waiting, dropped, .. } = delivery;
         let dropped = dropped.sum();
         writeln!(
             out,
             "heartbeats    to {gateway}: {delivered} delivered, {waiting} wait, {dropped} dropped"
         )?;
-        write_error(out, heartbeats.last_error.as_ref())?;
+        write_error(out, delivery.last_error.as_ref())?;
     }
     let datagrams = &status.datagrams;
     writeln!(
@@ -152,13 +153,14 @@ fn write_line(out: &mut String, line: &LineStatus) -> std::fmt::Result {
         (false, _) => "nowhere: switched off",
         (true, target) => target,
     };
-    let lost: u64 = line.dropped.reasons().iter().map(|(_, count)| count).sum();
+    let OutletStatus { delivered, waiting, bytes, dropped, last_error, .. } = &line.delivery;
+    let lost = dropped.sum();
     writeln!(
         out,
-        "lines         to {target} (by {}): {} delivered, {} wait ({} bytes), {lost} dropped",
-        line.config, line.delivered, line.waiting, line.bytes
+        "lines         to {target} (by {}): {delivered} delivered, {waiting} wait ({bytes} bytes), {lost} dropped",
+        line.config
     )?;
-    write_error(out, line.last_error.as_ref())
+    write_error(out, last_error.as_ref())
 }
 
 fn write_error(out: &mut String, error: Option<&ErrorStatus>) -> std::fmt::Result {

@@ -86,7 +86,7 @@ fn a_session_leaves_as_lines_in_order_over_one_connection() {
     }
     let viewer = value(&init, Metric::ViewerId).unwrap();
     assert_eq!(fs::read_to_string(test_box.path("state/viewer-id")).unwrap().trim(), viewer);
-    test_box.wait_for_status("/lines/0/waiting", &json!(0));
+    test_box.wait_for_status("/lines/0/delivery/waiting", &json!(0));
     assert_eq!(test_box.status()["lines"][0]["target"], format!("http://{}/9.gif", server.address));
 }
 
@@ -106,8 +106,8 @@ fn several_channels_stand_side_by_side_and_one_that_is_dead_holds_up_no_other() 
         assert!(init.path.starts_with(path), "{}", init.path);
         assert_eq!(event_and_number(&start), pair("S", "1"));
     }
-    test_box.wait_for_status("/lines/0/waiting", &json!(2));
-    assert_eq!(test_box.status()["lines"][1]["delivered"], 2);
+    test_box.wait_for_status("/lines/0/delivery/waiting", &json!(2));
+    assert_eq!(test_box.status()["lines"][1]["delivery"]["delivered"], 2);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn lines_outlive_a_kill_and_keep_their_order() {
     player.play("1-1", "udp://239.1.1.1:1234");
     player.tell("close", "1-1", r#","reason":"end""#);
     let first = server.next();
-    test_box.wait_for_status("/lines/0/waiting", &json!(3));
+    test_box.wait_for_status("/lines/0/delivery/waiting", &json!(3));
     test_box.signal(Signal::SIGKILL);
     test_box.ended();
     state.store(200, Ordering::SeqCst);
@@ -218,7 +218,7 @@ fn lines_outlive_a_kill_and_keep_their_order() {
     assert_eq!(first.path, taken[0].path, "the same line again, with the same number");
     let order: Vec<_> = taken.iter().map(event_and_number).collect();
     assert_eq!(order, [pair("I", "0"), pair("S", "1"), pair("C", "2")]);
-    test_box.wait_for_status("/lines/0/waiting", &json!(0));
+    test_box.wait_for_status("/lines/0/delivery/waiting", &json!(0));
 
     // A stop leaves them to the next start too.
     state.store(503, Ordering::SeqCst);
@@ -299,8 +299,9 @@ fn heartbeats_that_no_service_takes_outlive_the_daemon() {
     assert_eq!(refused.3, 0);
     player.tell("close", "1-1", r#","reason":"end""#);
     test_box.wait_for_log("session 1-1 has ended");
-    test_box
-        .wait_until("two wait", |test_box| test_box.status()["heartbeats"]["waiting"].as_u64() >= Some(2));
+    test_box.wait_until("two wait", |test_box| {
+        test_box.status()["heartbeats"]["delivery"]["waiting"].as_u64() >= Some(2)
+    });
     test_box.signal(Signal::SIGKILL);
     test_box.ended();
 
@@ -317,7 +318,7 @@ fn heartbeats_that_no_service_takes_outlive_the_daemon() {
     assert_eq!(numbers, (0..u32::try_from(taken.len()).unwrap()).collect::<Vec<_>>());
     let session = |((clid, iid, sid, _), _): &((String, i32, i32, u32), bool)| (clid.clone(), *iid, *sid);
     assert!(taken.iter().all(|beat| session(beat) == session(&taken[0])), "{taken:?}");
-    test_box.wait_for_status("/heartbeats/waiting", &json!(0));
+    test_box.wait_for_status("/heartbeats/delivery/waiting", &json!(0));
 
     // A stop leaves them to the next start too.
     status.store(503, Ordering::SeqCst);
@@ -329,7 +330,7 @@ fn heartbeats_that_no_service_takes_outlive_the_daemon() {
     status.store(200, Ordering::SeqCst);
     test_box.start();
     while !known_by(&server.next()).1 {}
-    test_box.wait_for_status("/heartbeats/waiting", &json!(0));
+    test_box.wait_for_status("/heartbeats/delivery/waiting", &json!(0));
     drop(player);
 }
 
@@ -359,7 +360,7 @@ fn a_heartbeat_that_is_not_taken_blocks_none(#[case] status: u16) {
     assert_eq!(good, [0, 1, 2]);
     if status == 400 {
         test_box.wait_until("drops", |test_box| {
-            test_box.status()["heartbeats"]["dropped"]["refused"].as_u64() >= Some(1)
+            test_box.status()["heartbeats"]["delivery"]["dropped"]["refused"].as_u64() >= Some(1)
         });
     }
 }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use stbeacon_core::heartbeat::{self, Heartbeats, Platform, Settings};
 use stbeacon_core::provisioning::{Heartbeat, HttpUrl};
 use stbeacon_core::session::Entry;
-use stbeacon_core::spool::{DropReason, Dropped, Spool};
+use stbeacon_core::spool::{Dropped, Spool};
 use stbeacon_core::time::Millis;
-use stbeacon_core::uplink::{self, Backoff, DeliveryPolicy, Lanes, Verdict};
+use stbeacon_core::uplink::{self, Backoff};
 
 use super::Home;
 use super::queue::OutletQueue;
-use crate::daemon::answers::{Answers, judge};
-use crate::daemon::reporting::in_memory;
 use crate::disk::Directory;
 use crate::http::{self, Method, Request, Server, Worker};
 use crate::status::HeartbeatStatus;
@@ -39,7 +37,6 @@ pub(super) struct BeatOutlet {
     id: u64,
     settings: Heartbeat,
     beats: Heartbeats,
-    lanes: Lanes,
     queue: OutletQueue,
     client_id_file: PathBuf,
     client_id: String,
@@ -47,7 +44,6 @@ pub(super) struct BeatOutlet {
     in_flight: Option<Flight>,
     /// Nothing is made before: the calendar clock is not set.
     not_before: Millis,
-    answers: Answers,
 }
 
 /// What is on its way.
@@ -63,9 +59,10 @@ struct Flight {
 
 impl BeatOutlet {
     pub(super) fn new(
+        now: Millis,
         (id, worker): (u64, Worker),
         settings: Heartbeat,
-        queue: OutletQueue,
+        mut queue: OutletQueue,
         home: &Home,
     ) -> Self {
         let client_id_file = home.state_directory.join(CLIENT_ID);
@@ -90,19 +87,19 @@ impl BeatOutlet {
             client_id: client_id.clone(),
         };
         log::info!("heartbeats go to {}", settings.gateway);
-        let backoff = Backoff { cap: LONGEST_BACKOFF, ..Backoff::default() };
+        queue.set_policy(now, |policy| {
+            policy.backoff = Backoff { cap: LONGEST_BACKOFF, ..Backoff::default() }
+        });
         Self {
             id,
             settings,
             beats: Heartbeats::new(machine, &mut random::bits),
-            lanes: Lanes::new(DeliveryPolicy { backoff, ..in_memory() }),
             queue,
             client_id_file,
             client_id,
             worker,
             in_flight: None,
             not_before: Millis(0),
-            answers: Answers::default(),
         }
     }
 
@@ -124,7 +121,7 @@ impl BeatOutlet {
     }
 
     pub(super) fn handle_dropped(&mut self, dropped: &Dropped) {
-        self.queue.handle_dropped(dropped, &mut self.lanes);
+        self.queue.handle_dropped(dropped);
     }
 
     pub(super) fn handle_entry(&mut self, entry: &Entry) {
@@ -137,13 +134,13 @@ impl BeatOutlet {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Millis> {
-        let send = self.lanes.poll_timeout().filter(|_| self.in_flight.is_none());
+        let send = self.queue.poll_timeout().filter(|_| self.in_flight.is_none());
         self.next_beat().into_iter().chain(send).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Millis, spool: &mut Spool<Directory>) {
         self.make(now, spool);
-        self.queue.refill(now, spool, &mut self.lanes);
+        self.queue.refill(now, spool);
         self.look_what_waits();
         if self.in_flight.is_none() {
             self.send(now);
@@ -161,43 +158,22 @@ impl BeatOutlet {
             http::Outcome::Answered(answer) => answer.body.clone(),
             http::Outcome::Failed(_) => Vec::new(),
         };
-        let (outcome, error) = judge(&mut self.answers, outcome);
-        match self.lanes.handle_outcome(now, flight.id, outcome, random::uniform()) {
-            Verdict::Delivered { .. } => {
-                self.queue.handle_sent(now, spool, true);
-                self.take_answer(now, flight, &answer);
-            }
-            Verdict::Split | Verdict::Unknown => {}
-            Verdict::Retry { at } => {
-                self.queue.handle_sent(now, spool, false);
-                log::warn!("heartbeat not delivered: {error}; next attempt in {}", at.since(now));
-            }
-            Verdict::Refused => log::warn!("a heartbeat is not taken: {error}; it is dropped"),
+        match (self.queue.handle_outcome(now, spool, flight.id, outcome), flight.beat) {
+            (Ok(()), Some(beat)) => self.take_answer(now, flight.sent, beat, &answer),
+            (Err(error), Some(beat)) => self.beats.handle_failure(beat, &error),
+            (_, None) => {}
         }
-        if let (false, Some(beat)) = (error.is_empty(), flight.beat) {
-            self.beats.handle_failure(beat, &error);
-        }
-        self.queue.take_gone(now, spool, &mut self.lanes);
         self.look_what_waits();
-        if !error.is_empty() {
-            self.answers.note_error(now, error);
-        }
     }
 
     /// What waits is tried once more at once.
     pub(super) fn handle_stop(&mut self, now: Millis) {
-        self.lanes.handle_new_target(now);
+        self.queue.handle_new_target(now);
     }
 
     /// The service is not provisioned any more.
     pub(super) fn handle_end(&self, now: Millis, spool: &mut Spool<Directory>) {
-        let waiting = self.undelivered(now, spool);
-        if waiting > 0 {
-            log::warn!(
-                "{waiting} heartbeats wait for a service that is not provisioned any more, and are lost"
-            );
-        }
-        spool.clear(now, self.queue.queue(), DropReason::Off);
+        self.queue.handle_end(now, spool);
     }
 
     pub(super) fn has_work_until(&self, deadline: Millis) -> bool {
@@ -205,29 +181,19 @@ impl BeatOutlet {
     }
 
     pub(super) fn undelivered(&self, now: Millis, spool: &Spool<Directory>) -> u64 {
-        self.queue.depth(now, spool).records
+        self.queue.waiting(now, spool)
     }
 
     pub(super) fn status(&self, now: Millis, spool: &Spool<Directory>) -> HeartbeatStatus {
-        let counts = self.lanes.counts();
-        let depth = self.queue.depth(now, spool);
         HeartbeatStatus {
             gateway: self.settings.gateway.to_string(),
-            waiting: depth.records,
-            bytes: depth.bytes,
-            on_flash: depth.flash_records,
-            oldest_ms: depth.age.map(|age| age.0),
-            next_attempt_ms: self.lanes.poll_timeout().map(|at| at.since(now).0),
-            delivered: counts.delivered,
-            dropped: self.queue.drops(spool).into(),
+            delivery: self.queue.status(now, spool),
             lost_events: self.beats.lost(),
             next_ms: self.next_beat().map(|at| at.since(now).0),
-            answers: self.answers.status(counts.requests),
-            last_error: self.answers.error_status(now),
         }
     }
 
-    /// Makes what is due. From here on it waits in the spool until it arrives.
+    /// Makes what is due.
     fn make(&mut self, now: Millis, spool: &mut Spool<Directory>) {
         if self.next_beat().is_none_or(|due| due > now) {
             return;
@@ -238,12 +204,12 @@ impl BeatOutlet {
         };
         while let Some(beat) = self.beats.poll_request(now, &wall) {
             let lane = lane(beat.id.iid, beat.id.sid);
-            self.queue.push(now, spool, &mut self.lanes, lane, &beat.body);
+            self.queue.push(now, spool, lane, &beat.body);
         }
     }
 
     fn send(&mut self, now: Millis) {
-        let Some(kept) = self.lanes.poll_request(now) else { return };
+        let Some(kept) = self.queue.poll_request(now) else { return };
         let (id, beat) = (kept.id, heartbeat::RequestId::of(kept.text));
         let Heartbeat { gateway, auth, tls, .. } = &self.settings;
         let server =
@@ -259,24 +225,22 @@ impl BeatOutlet {
         if request.is_ok_and(|request| self.worker.send(request)) {
             self.in_flight = Some(Flight { id, beat, sent: now });
         } else {
-            self.lanes.handle_cancel(id);
-            self.answers.note_error(now, "the thread that sends is gone".to_owned());
+            self.queue.handle_unsent(now, id);
         }
     }
 
-    fn take_answer(&mut self, now: Millis, flight: Flight, body: &[u8]) {
-        let Some(beat) = flight.beat else { return };
-        if let Err(error) = self.beats.handle_answer(now, flight.sent, beat, body) {
+    fn take_answer(&mut self, now: Millis, sent: Millis, beat: heartbeat::RequestId, body: &[u8]) {
+        if let Err(error) = self.beats.handle_answer(now, sent, beat, body) {
             log::warn!("{error}");
-            self.answers.note_error(now, error.to_string());
+            self.queue.note_error(now, error.to_string());
         }
         self.keep_client_id();
     }
 
     /// Of which sessions something waits still.
     fn look_what_waits(&mut self) {
-        let (queue, lanes, instance) = (&self.queue, &self.lanes, self.beats.instance());
-        self.beats.keep_waiting(|sid| queue.has(lanes, &lane(instance, sid)));
+        let (queue, instance) = (&self.queue, self.beats.instance());
+        self.beats.keep_waiting(|sid| queue.has(&lane(instance, sid)));
     }
 
     fn keep_client_id(&mut self) {

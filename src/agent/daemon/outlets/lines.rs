@@ -6,15 +6,13 @@ use stbeacon_core::beacon::{Channel, Identity};
 use stbeacon_core::line::config::Config;
 use stbeacon_core::provisioning::{ConfigSource, HttpUrl, MediaAnalytics};
 use stbeacon_core::session::Entry;
-use stbeacon_core::spool::{DropReason, Dropped, Queue, Spool};
+use stbeacon_core::spool::{Dropped, Queue, Spool};
 use stbeacon_core::time::Millis;
-use stbeacon_core::uplink::{Lanes, RequestId, Verdict};
+use stbeacon_core::uplink::RequestId;
 
 use super::Home;
 use super::config::{self, ConfigKeeper};
 use super::queue::OutletQueue;
-use crate::daemon::answers::{Answers, judge};
-use crate::daemon::reporting::in_memory;
 use crate::disk::Directory;
 use crate::http::{self, Method, Request, Server, Worker};
 use crate::status::LineStatus;
@@ -27,13 +25,11 @@ pub(super) struct LineOutlet {
     settings: MediaAnalytics,
     keeper: ConfigKeeper,
     channel: Channel,
-    lanes: Lanes,
     queue: OutletQueue,
     worker: Worker,
     in_flight: Option<Flight>,
     /// Where lines go; `None` until the configuration says so.
     server: Option<Arc<Server>>,
-    answers: Answers,
 }
 
 /// What is on its way.
@@ -58,12 +54,10 @@ impl LineOutlet {
             keeper: ConfigKeeper::new(&settings, &home.state_directory),
             channel: Channel::new(identity(&settings, home)),
             settings,
-            lanes: Lanes::new(in_memory()),
             queue,
             worker,
             in_flight: None,
             server: None,
-            answers: Answers::default(),
         };
         outlet.reload(now);
         outlet
@@ -106,7 +100,7 @@ impl LineOutlet {
     }
 
     pub(super) fn handle_dropped(&mut self, dropped: &Dropped) {
-        self.queue.handle_dropped(dropped, &mut self.lanes);
+        self.queue.handle_dropped(dropped);
     }
 
     /// When the next line has to be made.
@@ -123,10 +117,10 @@ impl LineOutlet {
         while let Some(line) = self.channel.poll_line() {
             log::debug!("line {}, {} bytes", line.event.code(), line.text.len());
             let lane = line.session.as_ref().map_or_else(String::new, ToString::to_string);
-            self.queue.push(now, spool, &mut self.lanes, lane, &line.text);
+            self.queue.push(now, spool, lane, &line.text);
             self.channel.give_back(line);
         }
-        self.queue.refill(now, spool, &mut self.lanes);
+        self.queue.refill(now, spool);
         if self.in_flight.is_some() {
             return;
         }
@@ -140,7 +134,7 @@ impl LineOutlet {
     pub(super) fn poll_timeout(&self) -> Option<Millis> {
         let waits = self.in_flight.is_none();
         let fetch = self.keeper.poll_timeout().filter(|_| waits);
-        let send = self.lanes.poll_timeout().filter(|_| waits && self.server.is_some());
+        let send = self.queue.poll_timeout().filter(|_| waits && self.server.is_some());
         [self.channel.poll_timeout(), fetch, send].into_iter().flatten().min()
     }
 
@@ -164,64 +158,38 @@ impl LineOutlet {
                 }
             }
             Some(Flight::Line(id)) => {
-                let (outcome, error) = judge(&mut self.answers, outcome);
-                match self.lanes.handle_outcome(now, id, outcome, random::uniform()) {
-                    Verdict::Delivered { .. } => self.queue.handle_sent(now, spool, true),
-                    Verdict::Split | Verdict::Unknown => {}
-                    Verdict::Retry { at } => {
-                        self.queue.handle_sent(now, spool, false);
-                        log::warn!("line not delivered: {error}; next attempt in {}", at.since(now));
-                    }
-                    Verdict::Refused => log::warn!("a line is not taken: {error}; it is dropped"),
-                }
-                self.queue.take_gone(now, spool, &mut self.lanes);
-                if !error.is_empty() {
-                    self.answers.note_error(now, error);
-                }
+                // What is wrong, the queue has told the log and the status.
+                let _ = self.queue.handle_outcome(now, spool, id, outcome);
             }
         }
     }
 
     /// What waits is tried once more at once.
     pub(super) fn handle_stop(&mut self, now: Millis) {
-        self.lanes.handle_new_target(now);
+        self.queue.handle_new_target(now);
     }
 
     /// The channel is not provisioned any more.
     pub(super) fn handle_end(&self, now: Millis, spool: &mut Spool<Directory>) {
-        let waiting = self.undelivered(now, spool);
-        if waiting > 0 {
-            log::warn!("{waiting} lines wait for an endpoint that is not provisioned any more, and are lost");
-        }
-        spool.clear(now, self.queue.queue(), DropReason::Off);
+        self.queue.handle_end(now, spool);
     }
 
     pub(super) fn has_work_until(&self, deadline: Millis) -> bool {
-        let waits = || self.lanes.poll_timeout().is_some_and(|at| at <= deadline);
+        let waits = || self.queue.poll_timeout().is_some_and(|at| at <= deadline);
         self.server.is_some() && (self.in_flight.is_some() || waits())
     }
 
     pub(super) fn undelivered(&self, now: Millis, spool: &Spool<Directory>) -> u64 {
-        self.queue.depth(now, spool).records
+        self.queue.waiting(now, spool)
     }
 
     pub(super) fn status(&self, now: Millis, spool: &Spool<Directory>) -> LineStatus {
-        let counts = self.lanes.counts();
-        let depth = self.queue.depth(now, spool);
         LineStatus {
             config: self.settings.config.to_string(),
             target: self.server.as_ref().map_or_else(String::new, |server| server.url.to_string()),
             active: self.channel.config().is_some_and(|config| config.is_active),
-            waiting: depth.records,
-            bytes: depth.bytes,
-            on_flash: depth.flash_records,
-            oldest_ms: depth.age.map(|age| age.0),
-            next_attempt_ms: self.lanes.poll_timeout().map(|at| at.since(now).0),
-            delivered: counts.delivered,
-            dropped: self.queue.drops(spool).into(),
+            delivery: self.queue.status(now, spool),
             cut: self.channel.cut(),
-            answers: self.answers.status(counts.requests),
-            last_error: self.answers.error_status(now),
         }
     }
 
@@ -239,7 +207,7 @@ impl LineOutlet {
             Arc::new(Server { url, auth, tls: self.settings.tls.clone(), gzip: false })
         });
         if self.server != server {
-            self.lanes.handle_new_target(now);
+            self.queue.handle_new_target(now);
             self.server = server;
         }
         self.channel.set_config(config, &mut random::bits);
@@ -254,13 +222,13 @@ impl LineOutlet {
         if self.worker.send(request) {
             self.in_flight = Some(Flight::Config);
         } else {
-            self.answers.note_error(now, "the thread that sends is gone".to_owned());
+            self.queue.note_error(now, "the thread that sends is gone".to_owned());
         }
     }
 
     fn send(&mut self, now: Millis) {
         let Some(server) = &self.server else { return };
-        let Some(line) = self.lanes.poll_request(now) else { return };
+        let Some(line) = self.queue.poll_request(now) else { return };
         let id = line.id;
         let url = HttpUrl::parse(&format!("{}?{}", server.url.as_str(), line.text));
         let sent = url.map(|url| Request {
@@ -274,8 +242,7 @@ impl LineOutlet {
         if sent.is_ok_and(|request| self.worker.send(request)) {
             self.in_flight = Some(Flight::Line(id));
         } else {
-            self.lanes.handle_cancel(id);
-            self.answers.note_error(now, "the thread that sends is gone".to_owned());
+            self.queue.handle_unsent(now, id);
         }
     }
 }

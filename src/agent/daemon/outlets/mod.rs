@@ -18,7 +18,7 @@ use tokio::sync::mpsc::Sender;
 
 use self::beats::BeatOutlet;
 use self::lines::LineOutlet;
-use self::queue::OutletQueue;
+use self::queue::{OutletQueue, What};
 use super::Asker;
 use super::store::{BEAT_QUEUES, LINE_QUEUES};
 use crate::box_facts::BoxFacts;
@@ -79,8 +79,8 @@ impl Outlets {
                 self.lines.push(outlet);
                 continue;
             }
-            let Some(queue) = OutletQueue::open(now, spool, LineOutlet::owner(wanted), &LINE_QUEUES, &taken)
-            else {
+            let owner = (What::Lines, LineOutlet::owner(wanted));
+            let Some(queue) = OutletQueue::open(now, spool, owner, &LINE_QUEUES, &taken) else {
                 log::error!(
                     "more than {} endpoints for lines: no lines go by {}",
                     taken.len(),
@@ -104,11 +104,12 @@ impl Outlets {
                 ended.handle_end(now, spool);
             }
             let queue = wanted.and_then(|wanted| {
-                OutletQueue::open(now, spool, BeatOutlet::owner(wanted), &BEAT_QUEUES, &[])
+                let owner = (What::Heartbeats, BeatOutlet::owner(wanted));
+                OutletQueue::open(now, spool, owner, &BEAT_QUEUES, &[])
             });
             if let (Some(wanted), Some(queue)) = (wanted, queue) {
                 self.beats = self.worker().map(|worker| {
-                    let mut beats = BeatOutlet::new(worker, wanted.clone(), queue, &self.home);
+                    let mut beats = BeatOutlet::new(now, worker, wanted.clone(), queue, &self.home);
                     sessions.introduce().for_each(|entry| beats.handle_entry(&entry));
                     beats
                 });
