@@ -3,8 +3,9 @@
 use super::Queue;
 use super::counts::DropReason;
 use super::disk::{Disk, DiskError};
+use super::load::{Load, live_frames};
 use super::segment::{Place, Segment};
-use super::store::{Load, Spool, live_frames};
+use super::store::Spool;
 use crate::time::Millis;
 
 impl<D: Disk> Spool<D> {

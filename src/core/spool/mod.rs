@@ -55,14 +55,18 @@ mod counts;
 mod crc;
 mod disk;
 mod frame;
+mod journal;
 mod limits;
+mod load;
 mod moving;
 mod open;
+mod removal;
 mod segment;
 mod stamp;
 mod state;
 mod store;
 mod tier;
+mod write;
 
 pub use self::counts::{Counts, DropReason, Dropped, Drops};
 pub use self::disk::{Disk, DiskError, MemoryDisk};

@@ -3,8 +3,10 @@
 use super::Queue;
 use super::disk::{Disk, DiskError, size};
 use super::frame::HEADER;
+use super::load::{Load, live_frames};
 use super::segment::{Place, Ranges, Segment};
-use super::store::{Batch, Load, Spool, live_frames};
+use super::store::Spool;
+use super::write::Batch;
 use crate::time::Millis;
 
 impl<D: Disk> Spool<D> {

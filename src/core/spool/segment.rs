@@ -3,7 +3,7 @@
 use super::RecordId;
 use super::disk::size;
 use super::stamp::Stamp;
-use super::store::Batch;
+use super::write::Batch;
 
 /// Where a segment lies. Of one queue, the older records lie on the greater trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,9 +2,11 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::backoff::Backoff;
 use super::gate::{Gate, Patience};
-use crate::spool::{BootId, Done, DropReason as SpoolDrop, RecordId};
+use super::name::{Origin, name};
+use super::outcome::{DeliveryCounts, DropReason, Outcome, RequestId, Verdict};
+use super::policy::DeliveryPolicy;
+use crate::spool::{Done, DropReason as SpoolDrop, RecordId};
 use crate::stb::{Report, encode_batch};
 use crate::time::Millis;
 
@@ -38,21 +40,6 @@ pub struct Delivery {
     done: Vec<(RecordId, Done)>,
 }
 
-/// Limits of patience.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeliveryPolicy {
-    /// Between attempts.
-    pub backoff: Backoff,
-    /// A longer `Retry-After` is taken for this.
-    pub max_retry_after: Millis,
-    /// What waits for longer is dropped.
-    pub max_age: Millis,
-    /// Most reports, or lines, that may wait.
-    pub max_reports: usize,
-    /// Most bytes on the wire that may wait.
-    pub max_bytes: usize,
-}
-
 #[derive(Debug)]
 struct Batch {
     reports: VecDeque<Queued>,
@@ -77,19 +64,6 @@ struct Queued {
     origin: Option<Origin>,
 }
 
-/// The record in the spool that a report was read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// In which boot it was taken.
-    pub boot: BootId,
-    /// Its name.
-    pub id: RecordId,
-}
-
-/// Names one request until its outcome is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(u64);
-
 /// What is to be sent now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -102,69 +76,6 @@ pub struct Request {
     /// Names each report in it, in order: boots, numbers, and after a `+` how many follow on a number, all in hex,
     /// such as `5f3a…-1c0000+4,1c0007`. `None` if one of them has no record.
     pub name: Option<String>,
-}
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The server answered.
-    Status {
-        /// HTTP status code, redirects followed where that is allowed.
-        code: u16,
-        /// What its `Retry-After` asks for; see [`super::retry_after`].
-        retry_after: Option<Millis>,
-    },
-    /// There was no answer: timeout, refused, DNS, TLS.
-    Unreachable,
-}
-
-/// What was decided, for the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The server has the reports.
-    Delivered {
-        /// How many.
-        reports: usize,
-    },
-    /// They will be sent again.
-    Retry {
-        /// Not before.
-        at: Millis,
-    },
-    /// They will be sent again in two parts.
-    Split,
-    /// The server does not take this report; it is dropped.
-    Refused,
-    /// No such request is on its way.
-    Unknown,
-}
-
-/// Why a report was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DropReason {
-    /// The server did not take it.
-    Refused,
-    /// It waited too long.
-    Aged,
-    /// Too much waited.
-    Full,
-}
-
-/// What became of the reports so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DeliveryCounts {
-    /// The server has them.
-    pub delivered: u64,
-    /// See [`DropReason::Refused`].
-    pub dropped_refused: u64,
-    /// See [`DropReason::Aged`].
-    pub dropped_aged: u64,
-    /// See [`DropReason::Full`].
-    pub dropped_full: u64,
-    /// Requests that were sent.
-    pub requests: u64,
-    /// Requests that failed.
-    pub failed_requests: u64,
 }
 
 // === impl Delivery ===
@@ -235,7 +146,7 @@ impl Delivery {
         }
         let at = self.queue.iter().position(|batch| batch.not_before <= now)?;
         let batch = self.queue.remove(at)?;
-        let id = RequestId(self.next_id);
+        let id = RequestId::new(self.next_id);
         self.next_id += 1;
         self.counts.requests = self.counts.requests.saturating_add(1);
         let reports: Vec<_> = batch.reports.iter().map(|queued| &queued.report).collect();
@@ -502,109 +413,10 @@ impl Queued {
     }
 }
 
-// === impl Outcome ===
-
-impl Outcome {
-    /// Whether the server only asks for patience (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4).
-    pub(super) const fn is_a_wait(self) -> bool {
-        matches!(self, Self::Status { code: 408 | 425 | 429, .. })
-    }
-}
-
-// === impl RequestId ===
-
-impl RequestId {
-    pub(super) const fn new(number: u64) -> Self {
-        Self(number)
-    }
-}
-
-// === impl DeliveryCounts ===
-
-impl DeliveryCounts {
-    pub(super) fn drop(&mut self, reason: DropReason, reports: u64) {
-        let sum = match reason {
-            DropReason::Refused => &mut self.dropped_refused,
-            DropReason::Aged => &mut self.dropped_aged,
-            DropReason::Full => &mut self.dropped_full,
-        };
-        *sum = sum.saturating_add(reports);
-    }
-}
-
-// === impl DeliveryPolicy ===
-
-impl Default for DeliveryPolicy {
-    fn default() -> Self {
-        Self {
-            backoff: Backoff::default(),
-            max_retry_after: Millis::from_secs(3_600),
-            max_age: Millis::from_secs(7 * 24 * 3_600),
-            max_reports: 16_384,
-            max_bytes: 8 << 20,
-        }
-    }
-}
-
-/// `BOOT-NUMBER+MORE,NUMBER;BOOT-…`: a batch may be sent in parts later, or together with more after a restart, so
-/// that nothing less than all numbers lets a receiver know each report again.
-fn name(origins: impl Iterator<Item = Option<Origin>>) -> Option<String> {
-    let mut name = String::new();
-    let mut run: Option<(BootId, u64, u64)> = None;
-    let close = |name: &mut String, run: Option<(BootId, u64, u64)>| {
-        if let Some((_, first, last)) = run.filter(|(_, first, last)| last > first) {
-            name.push_str(&format!("+{:x}", last - first));
-        }
-    };
-    for origin in origins {
-        let Origin { boot, id: RecordId { seq, .. } } = origin?;
-        match &mut run {
-            Some((of, _, last)) if *of == boot && last.checked_add(1) == Some(seq) => {
-                *last = seq;
-                continue;
-            }
-            before => {
-                close(&mut name, *before);
-                match before {
-                    Some((of, ..)) if *of == boot => name.push_str(&format!(",{seq:x}")),
-                    Some(_) => name.push_str(&format!(";{boot}-{seq:x}")),
-                    None => name.push_str(&format!("{boot}-{seq:x}")),
-                }
-            }
-        }
-        run = Some((boot, seq, seq));
-    }
-    close(&mut name, run);
-    run.map(|_| name)
-}
-
 const fn is_media(report: &Report) -> bool {
     matches!(report, Report::Media(_))
 }
 
 fn count(reports: usize) -> u64 {
     u64::try_from(reports).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-    use crate::spool::Queue;
-
-    #[rstest]
-    #[case::none(&[], None)]
-    #[case::one(&[(1, 16)], Some("0000000000000001-10"))]
-    #[case::a_run(&[(1, 16), (1, 17), (1, 18)], Some("0000000000000001-10+2"))]
-    #[case::gaps(&[(1, 16), (1, 18), (1, 19)], Some("0000000000000001-10,12+1"))]
-    #[case::backwards(&[(1, 18), (1, 16)], Some("0000000000000001-12,10"))]
-    #[case::two_boots(&[(1, 16), (1, 17), (2, 18)], Some("0000000000000001-10+1;0000000000000002-12"))]
-    fn a_request_names_each_report(#[case] records: &[(u64, u64)], #[case] expected: Option<&str>) {
-        let origin = |&(boot, seq): &(u64, u64)| {
-            Some(Origin { boot: BootId(boot), id: RecordId { queue: Queue(0), seq } })
-        };
-        assert_eq!(name(records.iter().map(origin)).as_deref(), expected);
-        assert_eq!(name(records.iter().map(origin).chain([None])), None, "all of them or none");
-    }
 }

@@ -1,7 +1,7 @@
 //! When a server that has failed is asked again.
 
 use super::backoff::Backoff;
-use super::delivery::DeliveryPolicy;
+use super::policy::DeliveryPolicy;
 use crate::time::Millis;
 
 /// Shut for a while by failures in a row, whatever was sent; opened by a success.

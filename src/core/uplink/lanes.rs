@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use super::delivery::{
-    DeliveryCounts, DeliveryPolicy, DropReason, GIVE_UP_AFTER, Outcome, RequestId, Verdict,
-};
+use super::delivery::GIVE_UP_AFTER;
 use super::gate::{Gate, Patience};
+use super::outcome::{DeliveryCounts, DropReason, Outcome, RequestId, Verdict};
+use super::policy::DeliveryPolicy;
 use crate::time::Millis;
 
 /// A queue of single messages, one of which at most is on its way.

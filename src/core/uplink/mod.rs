@@ -21,13 +21,17 @@ mod backoff;
 mod delivery;
 mod gate;
 mod lanes;
+mod name;
+mod outcome;
+mod policy;
 
 pub use self::accumulate::Accumulator;
 pub use self::backoff::{Backoff, retry_after};
-pub use self::delivery::{
-    Delivery, DeliveryCounts, DeliveryPolicy, DropReason, Origin, Outcome, Request, RequestId, Verdict,
-};
+pub use self::delivery::{Delivery, Request};
 pub use self::lanes::{Gone, LaneRequest, Lanes};
+pub use self::name::Origin;
+pub use self::outcome::{DeliveryCounts, DropReason, Outcome, RequestId, Verdict};
+pub use self::policy::DeliveryPolicy;
 
 #[cfg(test)]
 mod tests;
