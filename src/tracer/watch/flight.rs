@@ -6,6 +6,9 @@
 //! be shown earlier never comes. So losses are known while they happen, and a user who changes channel, which is
 //! how most sessions end, does not turn a full decoder into a dozen failures.
 //!
+//! Live streams are timed by their arrival, and where that is uneven presentation times may fall from one picture to the
+//! next. Then they tell nothing of the order, and only more units than a decoder holds are known to be lost.
+//!
 //! One thread feeds, one takes out, and a third reads now and then. All of it is atomics. A reader that comes
 //! between two steps sees too few losses, never too many, for totals that were told cannot be taken back.
 
@@ -13,6 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How many units back the presentation times are known: more than any decoder holds (16 reordered, 16 threads).
 const REMEMBERED: usize = 128;
+
+/// More than any decoder holds at once.
+const HELD: u64 = 32;
 
 /// Shown at no known time: counts as on its way until the decoder is empty.
 const UNKNOWN: u64 = u64::MAX;
@@ -49,6 +55,8 @@ pub(super) struct Flight {
     drained: AtomicBool,
     /// Plays backwards: presentation times fall.
     backwards: AtomicBool,
+    /// Presentation times of this segment have fallen: they do not tell what is inside.
+    disordered: AtomicBool,
 }
 
 impl Default for Flight {
@@ -66,6 +74,7 @@ impl Default for Flight {
             segments_out: AtomicU64::new(0),
             drained: AtomicBool::new(false),
             backwards: AtomicBool::new(false),
+            disordered: AtomicBool::new(false),
         }
     }
 }
@@ -76,6 +85,10 @@ impl Flight {
     pub(super) fn feed(&self, time: Option<u64>, behind: bool) {
         let number = self.fed.load(Ordering::Relaxed);
         let behind = behind && time.is_some();
+        // One that was to be shown before what came out already, and it has only now gone in.
+        if !self.awaits_segment() {
+            self.see_order(time);
+        }
         if let Some(slot) = self.slot(number) {
             slot.store(time.map_or(UNKNOWN, |t| t | if behind { BEHIND } else { 0 }), Ordering::Relaxed);
         }
@@ -89,9 +102,16 @@ impl Flight {
     /// A frame comes out, to be shown at `time` ns.
     pub(super) fn emerge(&self, time: Option<u64>) {
         self.account(time);
+        self.see_order(time);
         self.came.fetch_add(1, Ordering::Relaxed);
         if let Some(time) = time {
             self.newest.fetch_max(time.saturating_add(1), Ordering::Release);
+        }
+    }
+
+    fn see_order(&self, time: Option<u64>) {
+        if time.is_some_and(|time| time < self.newest.load(Ordering::Relaxed)) {
+            self.disordered.store(true, Ordering::Relaxed);
         }
     }
 
@@ -125,6 +145,7 @@ impl Flight {
     /// The segment comes out.
     pub(super) fn segment_out(&self) {
         self.newest.store(0, Ordering::Relaxed);
+        self.disordered.store(false, Ordering::Relaxed);
         let entered = self.segments_in.load(Ordering::Acquire);
         self.segments_out.store(entered, Ordering::Release);
     }
@@ -135,6 +156,7 @@ impl Flight {
         self.excused.fetch_add(inside, Ordering::Relaxed);
         self.segment.store(self.fed.load(Ordering::Relaxed), Ordering::Relaxed);
         self.newest.store(0, Ordering::Relaxed);
+        self.disordered.store(false, Ordering::Relaxed);
     }
 
     /// What went in so far is not expected to come out, but for the unit that is about to.
@@ -162,8 +184,14 @@ impl Flight {
     /// A decoder that is behind may skip pictures inside its codec, of which it posts no QoS message.
     pub(super) fn skipped(&self) -> u64 {
         let fed = self.behind_fed.load(Ordering::Acquire);
-        let inside = if self.drained.load(Ordering::Relaxed) { 0 } else { self.coming(self.fed(), true) };
         let came = self.behind_done.load(Ordering::Relaxed);
+        let inside = if self.drained.load(Ordering::Relaxed) {
+            0
+        } else if self.disordered.load(Ordering::Relaxed) {
+            HELD
+        } else {
+            self.coming(self.fed(), true)
+        };
         fed.saturating_sub(inside).saturating_sub(came)
     }
 
@@ -188,12 +216,16 @@ impl Flight {
         let came = self.came();
         let excused = self.excused.load(Ordering::Relaxed);
         let most = fed.saturating_sub(came).saturating_sub(excused).saturating_sub(late);
-        let awaits_segment =
-            self.segments_out.load(Ordering::Acquire) < self.segments_in.load(Ordering::Acquire);
-        if awaits_segment || self.backwards.load(Ordering::Relaxed) {
+        if self.awaits_segment() || self.backwards.load(Ordering::Relaxed) {
             return most;
         }
-        most.min(self.coming(fed, false))
+        let coming = if self.disordered.load(Ordering::Relaxed) { HELD } else { self.coming(fed, false) };
+        most.min(coming)
+    }
+
+    /// A segment went in and has not come out.
+    fn awaits_segment(&self) -> bool {
+        self.segments_out.load(Ordering::Acquire) < self.segments_in.load(Ordering::Acquire)
     }
 
     /// Units of this segment that are to be shown after all that came out; of those, the ones `behind` only.
@@ -293,6 +325,25 @@ mod tests {
         assert_eq!(flight.missing(0), 0);
         flight.emerge(Some(0));
         assert_eq!(flight.missing(0), 0);
+    }
+
+    #[test]
+    fn times_that_fall_do_not_tell_what_is_lost() {
+        let flight = flight(&[0, 1], &[0, 1]);
+        // The jitter of the network: timed before what was shown already, it comes all the same.
+        flight.feed(Some(FRAME / 2), false);
+        assert_eq!(flight.missing(0), 0);
+        flight.emerge(Some(FRAME / 2));
+        for n in 2..2 + HELD + 1 {
+            flight.feed(Some(n * FRAME), false);
+        }
+        flight.emerge(Some((2 + HELD) * FRAME));
+        assert_eq!(flight.missing(0), 0, "all may still be inside");
+        flight.feed(Some((3 + HELD) * FRAME), false);
+        flight.feed(Some((4 + HELD) * FRAME), false);
+        assert_eq!(flight.missing(0), 2, "more than any decoder holds");
+        flight.drain();
+        assert_eq!(flight.missing(0), 2 + HELD);
     }
 
     #[test]
