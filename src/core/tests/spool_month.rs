@@ -1,11 +1,11 @@
 //! A month without a server, in real files: what the spool costs in memory and on disk, and what it keeps.
 //!
-//! A program of its own, because a counting allocator holds for a whole program and is `unsafe` to write.
+//! A program of its own, because a counting allocator holds for a whole program.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod heap;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,54 +15,6 @@ use stbeacon_core::spool::{
     BootId, Clock, Config, Disk, DiskError, Disks, Done, Limits, Place, Policy, Queue, Spool,
 };
 use stbeacon_core::time::Millis;
-
-thread_local! {
-    /// Bytes that this thread holds now, and the most it ever held; the test harness has threads of its own.
-    static HELD: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
-}
-
-/// The system's allocator, which also counts.
-struct Counting;
-
-// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract; counting neither
-// allocates nor unwinds: the counter is constant-initialised and has no destructor, and while a thread ends it is
-// left alone.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(bytes(layout.size()));
-        // SAFETY: the caller's promise on `layout` is what the system's allocator asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-bytes(layout.size()));
-        // SAFETY: `pointer` came from the system's allocator with this `layout`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both may be there for a moment.
-        count(bytes(size));
-        count(-bytes(layout.size()));
-        // SAFETY: as for `dealloc`, and the caller's promise on `size` is what the system's allocator asks for.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn bytes(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
-}
-
-fn count(change: i64) {
-    // While a thread ends there is nothing to count with any more.
-    let _ = HELD.try_with(|held| {
-        let (now, most) = held.get();
-        held.set((now + change, most.max(now + change)));
-    });
-}
 
 /// A directory of real files.
 #[derive(Debug)]
@@ -161,8 +113,7 @@ fn month(name: &str, limits: Limits) -> Month {
     let (mut spool, _) = Spool::open(Disks { ram, flash }, config, clock);
     spool.trouble(Millis(0), REPORTS);
 
-    let (before, _) = HELD.get();
-    HELD.set((before, before));
+    let before = heap::start();
     let (mut pushed, mut now, mut read) = (0, Millis(0), 0);
     for period in 0..MONTH {
         let next = now + PERIOD;
@@ -183,7 +134,7 @@ fn month(name: &str, limits: Limits) -> Month {
         while spool.poll_dropped().is_some() {}
         while spool.poll_event().is_some() {}
     }
-    let (_, most) = HELD.get();
+    let most = heap::most();
     assert!(read > 100_000);
 
     let (on_ram, on_flash) = (Files::bytes(&paths.0), Files::bytes(&paths.1));
@@ -223,15 +174,6 @@ fn month(name: &str, limits: Limits) -> Month {
         fs::remove_dir_all(path).unwrap();
     }
     Month { kept, heap: most - before, pushed }
-}
-
-#[test]
-fn the_counter_counts() {
-    let (before, _) = HELD.get();
-    HELD.set((before, before));
-    drop(std::hint::black_box(vec![0_u8; 1_000_000]));
-    let (now, most) = HELD.get();
-    assert_eq!((now, most), (before, before + 1_000_000));
 }
 
 #[test]
