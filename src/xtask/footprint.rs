@@ -35,10 +35,10 @@ RSS is what the kernel counts as resident; private are the pages that only it ha
 Wake-ups are the voluntary context switches of all its threads. Exits with 1 if any figure is over its budget.
 ";
 
-/// What a box can spare (resident and private memory in kB).
-const RSS: f64 = 6000.0;
-const PRIVATE: f64 = 2000.0;
-const THREADS: f64 = 3.0;
+/// What a box can spare (resident and private memory in kB). The emulated boxes hold the daemon to it as well.
+pub(crate) const RSS: u32 = 6000;
+pub(crate) const PRIVATE: u32 = 2000;
+pub(crate) const THREADS: u32 = 3;
 /// Wake-ups a second.
 const PLAYING: f64 = 3.0;
 const IDLE: f64 = 0.1;
@@ -137,9 +137,9 @@ impl Figures {
     /// Prints them beside their budgets, and says how many are over.
     fn show(&self, wakeups: f64) -> usize {
         let rows = [
-            ("RSS", self.rss, RSS, "kB"),
-            ("private", self.private, PRIVATE, "kB"),
-            ("threads", self.threads, THREADS, ""),
+            ("RSS", self.rss, f64::from(RSS), "kB"),
+            ("private", self.private, f64::from(PRIVATE), "kB"),
+            ("threads", self.threads, f64::from(THREADS), ""),
             ("wake-ups", self.wakeups, wakeups, "a second"),
         ];
         let mut over = 0;

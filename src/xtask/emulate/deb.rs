@@ -1,10 +1,11 @@
 //! The life of a .deb on a box with systemd: installed, used, upgraded, removed, purged.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stbeacon_tests::{Answer, wait};
 
+use super::arch::Arch;
 use super::checks::Checks;
 use super::emulated::Emulated;
 use super::packages::Packages;
@@ -15,21 +16,60 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a story plays with.
 pub(super) struct Props<'a> {
+    pub(super) arch: Arch,
     pub(super) packages: &'a Packages,
     pub(super) clips: &'a Clips,
     pub(super) gateway: &'a str,
 }
 
-/// Puts packages into the box and installs them with the box's own package manager.
-pub(super) fn install(emulated: &Emulated, packages: &[PathBuf]) -> Result<String, String> {
+/// Where packages lie in a box.
+pub(super) const THERE: &str = "/tmp/packages";
+
+/// Puts packages into the box, and says where each is.
+pub(super) fn put(emulated: &Emulated, packages: &[PathBuf]) -> Result<Vec<String>, String> {
     let mut there = Vec::new();
     for package in packages {
         let name = package.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let to = format!("/tmp/packages/{name}");
+        let to = format!("{THERE}/{name}");
         emulated.put(package, &to)?;
         there.push(to);
     }
-    emulated.sh(&format!("DEBIAN_FRONTEND=noninteractive apt-get install -y {} 2>&1", there.join(" ")))
+    Ok(there)
+}
+
+/// Upgrades what is installed with the box's own package manager.
+fn upgrade(emulated: &Emulated, packages: &[PathBuf]) -> Result<String, String> {
+    let there = put(emulated, packages)?;
+    emulated.sh(&format!("DEBIAN_FRONTEND=noninteractive dpkg --install {} 2>&1", there.join(" ")))
+}
+
+/// Installs on a box whose row in the README's table begins with `kind`, by the commands that stand there; what they said.
+pub(super) fn install_by_the_book(
+    view: View<'_>,
+    checks: &mut Checks,
+    kind: &str,
+    props: &Props<'_>,
+) -> Result<String, String> {
+    put(view.emulated, &props.packages.old)?;
+    let mut all = String::new();
+    for command in view.readme.install(kind, props.arch)? {
+        let said = view.emulated.sh(&format!("cd {THERE} && {command} 2>&1"));
+        let shown = said.as_ref().map(|_| String::new()).map_err(Clone::clone);
+        checks.note(view.whose, &format!("README: {command}"), shown);
+        all += &said?;
+    }
+    Ok(all)
+}
+
+/// Asks what stands in the way of the player that runs, and gives the first line of the answer.
+pub(super) fn doctor(view: View<'_>) -> Result<String, String> {
+    const PLAYER: &str = "gst-play-1.0";
+    let command = view.readme.command("stbeacon doctor")?;
+    let player = view.emulated.process(PLAYER).ok_or("no player runs")?.to_string();
+    let said =
+        view.emulated.sh(&format!("{} 2>&1", command.replace(&format!("$(pidof {PLAYER})"), &player)))?;
+    let first = said.lines().next().unwrap_or_default().to_owned();
+    if first.starts_with(PLAYER) && first.contains(&player) { Ok(first) } else { Err(said) }
 }
 
 /// Writes a provisioning file, and waits until the daemon has it from there by itself.
@@ -48,14 +88,15 @@ pub(super) fn set_up(
     props: &Props<'_>,
     extended: bool,
 ) -> Result<(), String> {
-    let View { whose, emulated, operator } = view;
-    install(emulated, &props.packages.old)?;
+    let View { whose, emulated, operator, .. } = view;
+    install_by_the_book(view, checks, "Debian", props)?;
     checks.equal(whose, "installed: the unit", &"active enabled", &&*unit(emulated)?);
     let user = emulated.sh("stat -c %U /proc/$(systemctl show --property=MainPID --value stbeacon)")?;
     checks.equal(whose, "installed: the daemon's user", &"stbeacon", &user.trim());
     provision(view, &operator.provisioning(whose, extended))?;
     checks.holds(whose, "provisioned: the file that changed is read by itself (inotify)", true, "");
-    emulated.sh("stbeacon enable-tracer --unit player.service && systemctl daemon-reload")?;
+    let enabled = emulated.sh(&format!("set -e\n{}", view.readme.block("stbeacon enable-tracer")?));
+    checks.note(whose, "README: the player's unit gets the plug-in", enabled.map(|_| String::new()));
     Ok(())
 }
 
@@ -66,10 +107,12 @@ pub(super) fn story(
     props: &Props<'_>,
     whole: bool,
 ) -> Result<(), String> {
-    let View { whose, emulated, operator } = view;
-    let Props { packages, clips, gateway } = props;
+    let View { whose, emulated, operator, .. } = view;
+    let Props { packages, clips, gateway, .. } = props;
     let clean = emulated.files()?;
+    let start = Instant::now();
     set_up(view, checks, props, false)?;
+    let long = clips.for_an_upgrade(start.elapsed());
 
     view.file(checks, "a file", &clips.whole, 0)?;
     view.file(checks, "a file with gaps", &clips.damaged, gaps(clips)?)?;
@@ -81,14 +124,29 @@ pub(super) fn story(
     if whole {
         // The server is away, too, when what is left of the session is to be sent.
         operator.reports.answer_with([Answer::status(503)]);
-        view.in_the_middle(checks, "restarted in mid-play", &clips.long, || {
+        view.in_the_middle(checks, "restarted in mid-play", &clips.middle, || {
             emulated.sh("systemctl restart stbeacon")
         })?;
+        let ran = emulated.daemon();
+        view.in_the_middle(checks, "reconfigured in mid-play", &clips.middle, || {
+            emulated.write("/etc/stbeacon/provision.xml", &operator.provisioning(whose, true))?;
+            emulated.sh("systemctl reload stbeacon")
+        })?;
+        let last = operator.reports.media().last().is_some_and(|media| media.qoe.is_some());
+        checks.holds(whose, "reconfigured: the report is extended now", last, "it has no qoe");
+        checks.equal(whose, "reconfigured: the same daemon runs", &ran, &emulated.daemon());
     }
-    let marked = emulated.sh("echo '<!-- the operator was here -->' >> /etc/stbeacon/provision.xml; cat /etc/stbeacon/provision.xml")?;
+    // A file of the operator's, and of an older version: an element of it has no meaning any more.
+    let old = "s,</provision>,<retired since=\"0.0\"/><!-- the operator was here --></provision>,";
+    let marked = emulated.sh(&format!(
+        "cd /etc/stbeacon && sed -i '{old}' provision.xml && grep retired provision.xml && cat provision.xml"
+    ))?;
     let before = emulated.daemon();
-    let said =
-        view.in_the_middle(checks, "upgraded in mid-play", &clips.long, || install(emulated, &packages.new))?;
+    let (well, said) = view.in_the_middle(checks, "upgraded in mid-play", long, || {
+        let well = doctor(view);
+        upgrade(emulated, &packages.new).map(|said| (well, said))
+    })?;
+    checks.note(whose, "README: stbeacon doctor", well);
     let version = emulated.sh("dpkg-query --show --showformat='${Version}' stbeacon")?;
     checks.equal(whose, "upgraded: version", &packages.new_version, &version);
     checks.holds(
@@ -98,8 +156,8 @@ pub(super) fn story(
         "the old one still does",
     );
     checks.equal(whose, "upgraded: the unit", &"active enabled", &&*unit(emulated)?);
-    let kept = emulated.sh("cat /etc/stbeacon/provision.xml")?;
-    checks.holds(whose, "upgraded: settings kept", kept == marked, &said);
+    let kept = emulated.sh("cd /etc/stbeacon && grep retired provision.xml && cat provision.xml")?;
+    checks.holds(whose, "upgraded: an older settings file kept", kept == marked, &said);
     view.file(checks, "after the upgrade", &clips.whole, 0)?;
 
     remove(view, checks, &clean)

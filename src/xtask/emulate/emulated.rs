@@ -9,11 +9,21 @@ use std::time::Duration;
 use stbeacon_tests::wait;
 
 use super::image::Kind;
+use super::interrupt;
 use super::machine::docker;
 use crate::run;
 
 /// How long an init may take under emulation.
 const BOOT: Duration = Duration::from_secs(90);
+
+/// What a box starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Boot {
+    /// Its init.
+    Init,
+    /// A shell that waits, and no init: as on a machine where a root file system is put together.
+    Nothing,
+}
 
 /// The network that boxes and receivers are on. It goes with this.
 #[derive(Debug)]
@@ -40,7 +50,7 @@ pub(super) struct Emulated {
 
 impl Network {
     pub(super) fn make(keep: bool) -> Result<Self, String> {
-        let name = format!("stbeacon-{}", std::process::id());
+        let name = interrupt::prefix();
         run::quietly(&mut docker(["network", "create", &name]))?;
         // Made before it is looked at, so that it goes whatever comes.
         let mut network = Self { name, gateway: String::new(), keep };
@@ -67,14 +77,20 @@ impl Emulated {
     pub(super) fn start(
         image: &str,
         kind: Kind,
+        boot: Boot,
         name: &str,
         network: &Network,
         logs: &Path,
     ) -> Result<Self, String> {
         let container = format!("{}-{name}", network.name);
         let mut start = docker(["run", "--detach", "--name", &container, "--hostname", name]);
+        // One that docker has made and cannot start goes with this, too.
+        let mut started =
+            Self { name: container, kind, address: String::new(), logs: logs.join(name), keep: network.keep };
         start.args(["--network", &network.name, "--env", "LC_ALL=C", "--env", "GST_DEBUG_NO_COLOR=1"]);
         start.args(["--tmpfs", "/run:mode=755,exec", "--tmpfs", "/tmp:mode=1777,exec"]);
+        // A box's root may look at any process; docker's otherwise may not.
+        start.args(["--cap-add", "SYS_PTRACE"]);
         if kind == Kind::Deb {
             // What systemd needs to be an init: cgroups, and mounts of its own for the units' sandboxes.
             start.args(["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]);
@@ -88,13 +104,18 @@ impl Emulated {
                 start.args(["--cgroupns", "host"]);
             }
         }
-        run::quietly(start.args([image, "/sbin/init"]))?;
-        let mut started =
-            Self { name: container, kind, address: String::new(), logs: logs.join(name), keep: network.keep };
+        start.arg(image);
+        match boot {
+            Boot::Init => start.arg("/sbin/init"),
+            Boot::Nothing => start.args(["sh", "-c", "while :; do sleep 3600; done"]),
+        };
+        run::quietly(&mut start)?;
         let of = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = run::told(&mut docker(["inspect", "--format", of, &started.name]))?;
         address.trim().clone_into(&mut started.address);
-        started.wait_booted()?;
+        if boot == Boot::Init {
+            started.wait_booted()?;
+        }
         Ok(started)
     }
 
@@ -173,8 +194,15 @@ impl Emulated {
 
     /// Process id of the daemon in the box; `None` where there is none.
     pub(super) fn daemon(&self) -> Option<u32> {
-        let script = "for d in /proc/[0-9]*; do [ \"$(cat $d/comm 2> /dev/null)\" = stbeacon ] && echo ${d#/proc/}; done; true";
-        self.sh(script).ok()?.lines().next()?.trim().parse().ok()
+        self.process("stbeacon")
+    }
+
+    /// Process id of a program in the box. (Its `pidof` sees the emulator's name.)
+    pub(super) fn process(&self, name: &str) -> Option<u32> {
+        let script = format!(
+            "for d in /proc/[0-9]*; do [ \"$(cat $d/comm 2> /dev/null)\" = {name} ] && echo ${{d#/proc/}}; done; true"
+        );
+        self.sh(&script).ok()?.lines().next()?.trim().parse().ok()
     }
 
     /// Keeps what the box has to say of itself.

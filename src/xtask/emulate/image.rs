@@ -8,7 +8,7 @@ use super::machine::{as_root, docker};
 use crate::{cross, run, ui};
 
 /// Part of a file's and an image's name: raised when what is beside this module changes what is in them.
-const GENERATION: &str = "1";
+const GENERATION: &str = "2";
 
 /// What makes them, in a directory of its own while it does.
 const SOURCES: [(&str, &str); 5] = [

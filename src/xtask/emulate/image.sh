@@ -112,8 +112,8 @@ while read -r applet; do
     [ -e "$small/usr/bin/$applet" ] || ln -s busybox "$small/usr/bin/$applet"
 done < "$here/applets"
 ln -s ../bin/busybox "$small/usr/sbin/init"
-cp "$here/opkg-stand-in" "$small/usr/bin/opkg-stand-in"
-chmod 755 "$small/usr/bin/opkg-stand-in"
+cp "$here/opkg-stand-in" "$small/usr/bin/opkg"
+chmod 755 "$small/usr/bin/opkg"
 cp "$here/busybox-rcS" "$small/etc/init.d/rcS"
 chmod 755 "$small/etc/init.d/rcS"
 echo '::sysinit:/etc/init.d/rcS' > "$small/etc/inittab"
@@ -123,8 +123,7 @@ echo 'root:x:0:
 player:x:990:' > "$small/etc/group"
 echo 'root:*:19000:0:99999:7:::
 player:*:19000:0:99999:7:::' > "$small/etc/shadow"
-echo "arch all 1
-arch $arch 20" > "$small/etc/opkg/opkg.conf"
+echo 'arch all 1' > "$small/etc/opkg/opkg.conf"
 ldconfig -r "$small"
 tar --numeric-owner -C "$small" -cf "$dir/ipk.tar" .
 rm -rf "$root" "$small" "$dir/control"

@@ -1,20 +1,34 @@
 //! The life of an .ipk on a box that has busybox and its init: installed, used, upgraded, removed.
 
 use std::path::PathBuf;
+use std::time::Instant;
+
+use stbeacon_tests::clips::Clip;
 
 use super::checks::Checks;
-use super::deb::{Props, gaps, left_behind, provision};
+use super::deb::{Props, doctor, gaps, install_by_the_book, left_behind, provision, put};
 use super::emulated::Emulated;
 use super::play::View;
 
-/// No opkg can be had as a package: what stands in for it unpacks an .ipk and runs its scripts as opkg does.
-const OPKG: &str = "opkg-stand-in";
+/// No opkg can be had as a package: what stands in for it under its name unpacks an .ipk and runs its scripts as opkg does.
+const OPKG: &str = "opkg";
 
-pub(super) fn story(view: View<'_>, checks: &mut Checks, props: &Props<'_>) -> Result<(), String> {
-    let View { whose, emulated, operator } = view;
-    let Props { packages, clips, gateway } = props;
+/// The architectures that packages may be for, as on the README's command line; a box has one of them.
+const ADD: &str = "--add-arch armhf:20 --add-arch arm64:20";
+
+/// All of it. `whole` adds what takes longer.
+pub(super) fn story(
+    view: View<'_>,
+    checks: &mut Checks,
+    props: &Props<'_>,
+    whole: bool,
+) -> Result<(), String> {
+    let View { whose, emulated, operator, .. } = view;
+    let Props { packages, clips, gateway, .. } = props;
     let clean = emulated.files()?;
-    install(emulated, &packages.old)?;
+    let start = Instant::now();
+    install_by_the_book(view, checks, "opkg", props)?;
+    let long = clips.for_an_upgrade(start.elapsed());
     let runs = emulated.sh("/etc/init.d/stbeacon status");
     checks.note(
         whose,
@@ -24,17 +38,41 @@ pub(super) fn story(view: View<'_>, checks: &mut Checks, props: &Props<'_>) -> R
     provision(view, &operator.provisioning(whose, false))?;
 
     view.file(checks, "a file", &clips.whole, 0)?;
-    view.file(checks, "a file with gaps", &clips.damaged, gaps(clips)?)?;
-    view.udp(checks, &clips.whole, false)?;
-    view.network(checks, gateway)?;
-    view.footprint(checks)?;
-    view.in_the_middle(checks, "restarted in mid-play", &clips.long, || {
-        emulated.sh("/etc/init.d/stbeacon restart")
+    if whole {
+        view.file(checks, "a file with gaps", &clips.damaged, gaps(clips)?)?;
+        view.udp(checks, &clips.whole, false)?;
+        view.network(checks, gateway)?;
+        view.footprint(checks)?;
+    }
+    let well = view.in_the_middle(checks, "restarted in mid-play", &clips.middle, || {
+        let well = doctor(view);
+        emulated.sh("/etc/init.d/stbeacon restart")?;
+        Ok(well)
     })?;
+    checks.note(whose, "README: stbeacon doctor", well);
+    if whole {
+        upgrade(view, checks, props, long)?;
+    }
+    emulated.sh(&format!("{OPKG} remove gstreamer1.0-stbeacon && {OPKG} remove stbeacon"))?;
+    checks.holds(whose, "removed: no daemon runs", emulated.daemon().is_none(), "it still does");
+    let kept = emulated.sh("test -s /etc/stbeacon/provision.xml && test ! -e /usr/bin/stbeacon");
+    checks.note(
+        whose,
+        "removed: programs gone, settings that were changed kept",
+        kept.map(|_| String::new()),
+    );
+    emulated.sh("rm -rf /etc/stbeacon")?;
+    left_behind(emulated, checks, whose, &clean)?;
+    offline(view, checks, &packages.old)?;
+    if whole { without_gstreamer(view, checks, &packages.old) } else { Ok(()) }
+}
 
+fn upgrade(view: View<'_>, checks: &mut Checks, props: &Props<'_>, long: &Clip) -> Result<(), String> {
+    let View { whose, emulated, .. } = view;
+    let Props { packages, .. } = props;
     let before = emulated.daemon();
     let provisioned = emulated.sh("md5sum /etc/stbeacon/provision.xml")?;
-    view.in_the_middle(checks, "upgraded in mid-play", &clips.long, || install(emulated, &packages.new))?;
+    view.in_the_middle(checks, "upgraded in mid-play", long, || install(emulated, &packages.new))?;
     checks.holds(
         whose,
         "upgraded: another daemon runs",
@@ -46,12 +84,20 @@ pub(super) fn story(view: View<'_>, checks: &mut Checks, props: &Props<'_>) -> R
     let version = emulated.sh(&format!("{OPKG} list-installed | sed -n 's/^stbeacon - //p'"))?;
     checks.equal(whose, "upgraded: version", &packages.new_version, &version.trim().to_owned());
 
-    emulated.sh(&format!("{OPKG} remove gstreamer1.0-stbeacon && {OPKG} remove stbeacon"))?;
-    checks.holds(whose, "removed: no daemon runs", emulated.daemon().is_none(), "it still does");
-    // opkg leaves settings that somebody has changed.
-    emulated.sh("rm -rf /etc/stbeacon")?;
-    left_behind(emulated, checks, whose, &clean)?;
-    offline(view, checks, &packages.old)
+    Ok(())
+}
+
+/// On a box whose GStreamer is missing: installed all the same, and told.
+fn without_gstreamer(view: View<'_>, checks: &mut Checks, packages: &[PathBuf]) -> Result<(), String> {
+    let View { whose, emulated, .. } = view;
+    let library = emulated.sh("ls /usr/lib/*/libgstreamer-1.0.so.0")?.trim().to_owned();
+    emulated.sh(&format!("mv {library} {library}.away"))?;
+    let said = install(emulated, packages);
+    emulated.sh(&format!("mv {library}.away {library}"))?;
+    let told = said?.contains("there is no libgstreamer-1.0.so.0 here");
+    checks.holds(whose, "without GStreamer: installed, and told", told, "nothing was said of it");
+    checks.holds(whose, "without GStreamer: the daemon runs", emulated.daemon().is_some(), "it does not");
+    emulated.sh(&format!("{OPKG} remove gstreamer1.0-stbeacon && {OPKG} remove stbeacon")).map(drop)
 }
 
 /// Into a root file system that is being put together elsewhere.
@@ -60,8 +106,8 @@ fn offline(view: View<'_>, checks: &mut Checks, packages: &[PathBuf]) -> Result<
     let root = "/tmp/image";
     emulated.sh(&format!("mkdir -p {root}/etc/init.d && cp /etc/passwd /etc/group /etc/shadow {root}/etc/ && touch {root}/etc/init.d/rcS"))?;
     let before = emulated.files()?;
-    let paths = put(emulated, packages)?;
-    emulated.sh(&format!("{OPKG} -o {root} install {paths}"))?;
+    let paths = put(emulated, packages)?.join(" ");
+    emulated.sh(&format!("{OPKG} -o {root} install {ADD} {paths}"))?;
     checks.holds(whose, "offline root: no daemon runs", emulated.daemon().is_none(), "one was started");
     let there = emulated.sh(&format!(
         "test -x {root}/usr/bin/stbeacon && grep -q ^stbeacon: {root}/etc/passwd && test -L {root}/etc/init.d/S95stbeacon && ls {root}"
@@ -75,17 +121,6 @@ fn offline(view: View<'_>, checks: &mut Checks, packages: &[PathBuf]) -> Result<
 }
 
 fn install(emulated: &Emulated, packages: &[PathBuf]) -> Result<String, String> {
-    let paths = put(emulated, packages)?;
-    emulated.sh(&format!("{OPKG} install {paths} 2>&1"))
-}
-
-fn put(emulated: &Emulated, packages: &[PathBuf]) -> Result<String, String> {
-    let mut paths = Vec::new();
-    for package in packages {
-        let name = package.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let to = format!("/tmp/packages/{name}");
-        emulated.put(package, &to)?;
-        paths.push(to);
-    }
-    Ok(paths.join(" "))
+    let paths = put(emulated, packages)?.join(" ");
+    emulated.sh(&format!("{OPKG} install {ADD} {paths} 2>&1"))
 }

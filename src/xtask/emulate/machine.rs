@@ -8,6 +8,7 @@ use std::time::Duration;
 use stbeacon_tests::wait;
 
 use super::arch::Arch;
+use super::interrupt;
 pub(super) use crate::cross::as_root;
 use crate::{run, ui};
 
@@ -21,6 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Docker {
     started: Option<Child>,
+    keep: bool,
 }
 
 /// `docker …`
@@ -52,12 +54,12 @@ pub(super) fn ensure_emulator(arch: Arch) -> Result<(), String> {
 
 impl Docker {
     /// Takes the one that runs, or starts one.
-    pub(super) fn ensure(logs: &Path) -> Result<Self, String> {
+    pub(super) fn ensure(logs: &Path, keep: bool) -> Result<Self, String> {
         if answers() {
-            return Ok(Self { started: None });
+            return Ok(Self { started: None, keep });
         }
         let log = logs.join("dockerd.log");
-        ui::step("starting docker", || Self::start(&log)).map_err(|error| {
+        ui::step("starting docker", || Self::start(&log, keep)).map_err(|error| {
             format!(
                 "{error}\ndocker does not run on this machine. It takes root with CAP_SYS_ADMIN and CAP_NET_ADMIN, mounted \
                  cgroups, and a kernel with overlayfs, bridges, veth and netfilter's NAT.\nIts log: {}{}",
@@ -67,7 +69,7 @@ impl Docker {
         })
     }
 
-    fn start(log: &PathBuf) -> Result<Self, String> {
+    fn start(log: &PathBuf, keep: bool) -> Result<Self, String> {
         let cannot = |e: std::io::Error| format!("{}: {e}", log.display());
         let out = File::create(log).map_err(cannot)?;
         let mut command = as_root("dockerd");
@@ -75,7 +77,8 @@ impl Docker {
         // A terminal's interrupt is not for it: it is stopped in order.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let child = command.spawn().map_err(|e| format!("dockerd: {e}"))?;
-        let mut started = Self { started: Some(child) };
+        interrupt::docker_is(child.id());
+        let mut started = Self { started: Some(child), keep };
         let up = wait::until("docker to answer", LIMIT, || {
             let ended = started.started.as_mut().and_then(|child| child.try_wait().ok().flatten());
             if let Some(status) = ended {
@@ -91,9 +94,14 @@ impl Docker {
 impl Drop for Docker {
     fn drop(&mut self) {
         if let Some(mut child) = self.started.take() {
+            if self.keep {
+                println!("  docker stays, for the boxes' sake: kill {}", child.id());
+                return;
+            }
             // One that is gone already needs no signal.
             let _ = run::quietly(as_root("kill").arg(child.id().to_string()));
             let _ = child.wait();
+            interrupt::docker_is(0);
         }
     }
 }

@@ -4,11 +4,14 @@ mod arch;
 mod checks;
 mod deb;
 mod emulated;
+mod hostile;
 mod image;
+mod interrupt;
 mod ipk;
 mod machine;
 mod packages;
 mod play;
+mod readme;
 mod stage;
 
 use std::path::{Path, PathBuf};
@@ -19,11 +22,12 @@ use lexopt::prelude::*;
 use self::arch::Arch;
 use self::checks::Checks;
 use self::deb::Props;
-use self::emulated::{Emulated, Network};
+use self::emulated::{Boot, Emulated, Network};
 use self::image::Kind;
 use self::machine::Docker;
 use self::packages::Packages;
 use self::play::{Pace, View};
+use self::readme::Readme;
 use self::stage::{Clips, Operator, text};
 use crate::system::Needs;
 use crate::{Failure, run, system, ui};
@@ -33,14 +37,15 @@ Installs the packages on emulated ARM boxes in docker, plays on them, and checks
 
 Makes the packages, and from Debian's packages two kinds of box: one with systemd, dpkg and apt for the .deb, one with
 busybox alone for the .ipk. Starts docker and registers qemu where they are not yet, and stops what it has started.
-On each box a player plays a file, a file with gaps and a UDP stream under the tracer; the reports and lines that
-arrive are compared with what was played; then come restart and upgrade in mid-play, removal and purge.
+On each box, which is set up by the commands that the README tells to install it by, a player plays a file, a file
+with gaps and a UDP stream under the tracer; the reports and lines that arrive are compared with what was played; then
+come restart, new provisioning and upgrade in mid-play, removal and purge.
 
 Usage: cargo xtask emulate [OPTIONS]
 
 Options:
       --arch ARCH     armhf or arm64 [default: both]
-      --short         one box, the .deb: what every test run does
+      --short         one box of each kind, and the shortest story: what every test run does
       --packages DIR  take the packages from there, in versions V and V+2, instead of making them
       --keep          leave the boxes running afterwards, to look around in
   -h, --help          this text
@@ -79,7 +84,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     Ok(emulate(&arches, &options)?)
 }
 
-/// What every test run does: one box, 32 bits, and the .deb.
+/// What every test run does: one box of each kind, 32 bits.
 pub(crate) fn briefly() -> Result<(), String> {
     emulate(&[Arch::Armhf], &Options { short: true, ..Options::default() })
 }
@@ -91,9 +96,11 @@ fn emulate(arches: &[Arch], options: &Options) -> Result<(), String> {
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs).map_err(|e| format!("{}: {e}", logs.display()))?;
 
+    let readme = Readme::read()?;
     let mut checks = Checks::default();
     ui::title("Setting up");
-    let docker = Docker::ensure(&logs)?;
+    interrupt::clean_up_when_interrupted(options.keep)?;
+    let docker = Docker::ensure(&logs, options.keep)?;
     let clips = Clips::make()?;
     for arch in arches {
         machine::ensure_emulator(*arch)?;
@@ -101,7 +108,8 @@ fn emulate(arches: &[Arch], options: &Options) -> Result<(), String> {
             Some(dir) => dir.clone(),
             None => packages::make(*arch)?,
         };
-        Leg { arch: *arch, options, packages: &packages, clips: &clips, logs: &logs }.run(&mut checks)?;
+        Leg { arch: *arch, options, packages: &packages, clips: &clips, readme: &readme, logs: &logs }
+            .run(&mut checks)?;
     }
     drop(docker);
 
@@ -118,6 +126,7 @@ struct Leg<'a> {
     options: &'a Options,
     packages: &'a Path,
     clips: &'a Clips,
+    readme: &'a Readme,
     logs: &'a Path,
 }
 
@@ -125,15 +134,19 @@ struct Leg<'a> {
 
 impl Leg<'_> {
     fn run(&self, checks: &mut Checks) -> Result<(), String> {
-        self.with_boxes(Kind::Deb, &["deb"], checks, |views, props, checks| {
-            views.iter().try_for_each(|view| deb::story(*view, checks, props, !self.options.short))
+        let short = self.options.short;
+        self.with_boxes((Kind::Deb, Boot::Init), &["deb"], checks, |views, props, checks| {
+            views.iter().try_for_each(|view| deb::story(*view, checks, props, !short))
         })?;
-        if self.options.short {
+        self.with_boxes((Kind::Ipk, Boot::Init), &["ipk"], checks, |views, props, checks| {
+            views.iter().try_for_each(|view| ipk::story(*view, checks, props, !short))
+        })?;
+        if short {
             return Ok(());
         }
-        self.with_boxes(Kind::Deb, &["lounge", "kitchen"], checks, side_by_side)?;
-        self.with_boxes(Kind::Ipk, &["ipk"], checks, |views, props, checks| {
-            views.iter().try_for_each(|view| ipk::story(*view, checks, props))
+        self.with_boxes((Kind::Deb, Boot::Init), &["lounge", "kitchen"], checks, side_by_side)?;
+        self.with_boxes((Kind::Deb, Boot::Nothing), &["bare"], checks, |views, props, checks| {
+            views.iter().try_for_each(|view| hostile::story(*view, checks, props))
         })
     }
 
@@ -141,7 +154,7 @@ impl Leg<'_> {
     /// check that failed: other boxes have theirs all the same.
     fn with_boxes(
         &self,
-        kind: Kind,
+        (kind, boot): (Kind, Boot),
         names: &[&str],
         checks: &mut Checks,
         story: impl FnOnce(&[View<'_>], &Props<'_>, &mut Checks) -> Result<(), String>,
@@ -155,14 +168,18 @@ impl Leg<'_> {
         for name in names {
             let whose = format!("{}-{name}", self.arch);
             let emulated = ui::step(&format!("booting {whose}"), || {
-                Emulated::start(&image, kind, &whose, &network, self.logs)
+                Emulated::start(&image, kind, boot, &whose, &network, self.logs)
             })?;
             let operator = Operator::start(&network.gateway)?;
             parts.push((whose, emulated, operator));
         }
-        let views: Vec<_> =
-            parts.iter().map(|(whose, emulated, operator)| View { whose, emulated, operator }).collect();
-        let props = Props { packages: &packages, clips: self.clips, gateway: &network.gateway };
+        let readme = self.readme;
+        let views: Vec<_> = parts
+            .iter()
+            .map(|(whose, emulated, operator)| View { whose, emulated, operator, readme })
+            .collect();
+        let props =
+            Props { arch: self.arch, packages: &packages, clips: self.clips, gateway: &network.gateway };
         let before = checks.wrong();
         if let Err(error) = story(&views, &props, checks) {
             checks.note(

@@ -10,10 +10,12 @@ use stbeacon_tests::{Media, wait};
 use super::checks::Checks;
 use super::emulated::Emulated;
 use super::image::Kind;
-use super::stage::{Datagrams, Operator, text};
+use super::readme::Readme;
+use super::stage::{Datagrams, HURRIED, Operator, REAL_TIME, text};
+use crate::footprint;
 
 /// How long a play-back may take, under emulation, and while others use this machine.
-const PLAY: Duration = Duration::from_secs(180);
+const PLAY: Duration = Duration::from_secs(300);
 
 /// How long a report may take after the play-back.
 const REPORT: Duration = Duration::from_secs(60);
@@ -34,12 +36,13 @@ pub(super) enum Pace {
     Real,
 }
 
-/// Who looks at a box: its name in the table, the box, and where it reports.
+/// Who looks at a box: its name in the table, the box, where it reports, and what says how it is set up.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) whose: &'a str,
     pub(super) emulated: &'a Emulated,
     pub(super) operator: &'a Operator,
+    pub(super) readme: &'a Readme,
 }
 
 /// What was there before a play-back.
@@ -73,9 +76,10 @@ impl View<'_> {
             }
             // The player's start script of an image without systemd takes the settings in.
             Kind::Ipk => self.emulated.start_as_player(&format!(
-                "set -a; . /etc/stbeacon/player.env; set +a; rm -f /tmp/player.rc; \
+                "{}; rm -f /tmp/player.rc; \
                  gst-play-1.0 --no-interactive --videosink='fakesink sync={sync}' --audiosink='fakesink sync={sync}' {uri} \
-                 > /tmp/player.log 2>&1; echo $? > /tmp/player.rc"
+                 > /tmp/player.log 2>&1; echo $? > /tmp/player.rc",
+                self.readme.command("set -a;")?
             ))?,
         }
         Ok(uri)
@@ -160,18 +164,20 @@ impl View<'_> {
 
     /// Plays a stream that comes over the network.
     pub(super) fn udp(&self, checks: &mut Checks, clip: &Clip, lossy: bool) -> Result<(), String> {
-        let what = if lossy { "UDP with losses" } else { "UDP" };
+        // What is hurried is timed by its arrival, which is uneven then: the other half of what a network does.
+        let (what, pace) = if lossy { ("UDP with losses", HURRIED) } else { ("UDP", REAL_TIME) };
         let datagrams = Datagrams::of(clip, lossy)?;
         let before = self.before()?;
         let start = Instant::now();
         self.emulated.start_as_player(&format!(
-            "set -a; . /etc/stbeacon/player.env; set +a; exec gst-launch-1.0 udpsrc port={PORT} num-buffers={} \
+            "{}; exec gst-launch-1.0 udpsrc port={PORT} num-buffers={} \
              buffer-size=1000000 caps=video/mpegts,systemstream=true,packetsize=188 ! {DECODE} > /tmp/player.log 2>&1",
+            self.readme.command("set -a;")?,
             datagrams.count()
         ))?;
         let bound = format!("grep -q ':{PORT:04X} ' /proc/net/udp");
         wait::until("the player to bind its port", REPORT, || self.emulated.sh(&bound).ok()).map_err(text)?;
-        datagrams.send(&self.emulated.address, PORT)?;
+        datagrams.send(&self.emulated.address, PORT, pace)?;
         let media = self.report(before)?;
         println!("  {what}: {:.1} s", start.elapsed().as_secs_f64());
         if lossy {
@@ -182,12 +188,10 @@ impl View<'_> {
                 &media.discontinuties,
             );
         } else {
-            // Seen in two of three runs on armhf, cause unknown: every picture is decoded, and one is counted as failed, too.
-            let failed = media.video.frames_failed.min(1);
-            let pictures = Frames { frames_failed: failed, ..Frames::clean(clip.video_frames) };
+            let pictures = Frames::clean(clip.video_frames);
             checks.equal(
                 self.whose,
-                &format!("{what}: pictures decoded, dropped, failed (at most 1)"),
+                &format!("{what}: pictures decoded, dropped, failed"),
                 &pictures,
                 &media.video,
             );
@@ -300,7 +304,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// What the daemon takes, as the kernel sees it: the emulator included.
+    /// What the daemon takes. The emulator's own memory and thread are told apart; what it adds to the wake-ups cannot be.
     pub(super) fn footprint(&self, checks: &mut Checks) -> Result<(), String> {
         let pid = self.emulated.daemon().ok_or("no daemon runs")?;
         let of = |field: &str| {
@@ -314,20 +318,68 @@ impl View<'_> {
         let start = Instant::now();
         std::thread::sleep(Duration::from_secs(5));
         let woken = switches()?.saturating_sub(first);
-        let rate = format!(
-            "{:.1}",
-            f64::from(u32::try_from(woken).unwrap_or(u32::MAX)) / start.elapsed().as_secs_f64()
+        let rate = f64::from(u32::try_from(woken).unwrap_or(u32::MAX)) / start.elapsed().as_secs_f64();
+        let memory = Memory::of(&self.emulated.sh(&format!("cat /proc/{pid}/smaps"))?);
+        // One of them reclaims the emulator's own memory.
+        let threads = of("Threads")?.first().copied().unwrap_or_default().saturating_sub(1);
+        let found = format!(
+            "{} kB resident, {} kB private, {threads} threads; {rate:.1} wake-ups/s, with a report every 3 s, the emulator's included",
+            memory.resident, memory.private
         );
-        let resident = of("VmRSS")?.first().copied().unwrap_or_default();
-        let threads = of("Threads")?.first().copied().unwrap_or_default();
-        let found =
-            format!("{resident} kB resident, {threads} threads, {rate} wake-ups/s idle (with the emulator)");
-        // Nothing is held against it: the emulator's own share cannot be told apart.
-        checks.note(
-            self.whose,
-            "footprint",
-            if threads > 0 { Ok(found) } else { Err("not known".to_owned()) },
-        );
+        let known = memory.resident > 0 && threads > 0;
+        let within = memory.resident <= u64::from(footprint::RSS)
+            && memory.private <= u64::from(footprint::PRIVATE)
+            && threads <= u64::from(footprint::THREADS);
+        checks.note(self.whose, "footprint", if known && within { Ok(found) } else { Err(found) });
         Ok(())
+    }
+}
+
+/// What an emulated program has in memory, in kB: what lies at addresses that the emulator gives to it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Memory {
+    resident: u64,
+    /// Written to, and nobody else's.
+    private: u64,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// The emulator's own mappings are where this machine's kernel puts any program's: above 2⁴⁴.
+    const EMULATOR: u64 = 1 << 44;
+
+    /// Of a table `/proc/PID/smaps`.
+    fn of(smaps: &str) -> Self {
+        let mut memory = Self::default();
+        let mut emulated = false;
+        for line in smaps.lines() {
+            let mut words = line.split_whitespace();
+            let (Some(first), second) = (words.next(), words.next()) else { continue };
+            if let Some((start, _)) = first.split_once('-') {
+                emulated = u64::from_str_radix(start, 16).is_ok_and(|start| start < Self::EMULATOR);
+            }
+            let kilobytes = second.and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
+            match first {
+                "Rss:" if emulated => memory.resident += kilobytes,
+                "Private_Dirty:" if emulated => memory.private += kilobytes,
+                _ => {}
+            }
+        }
+        memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_emulator_s_own_memory_is_left_out() {
+        let smaps = "40001000-4003f000 r--p 00000000 00:29 1492108                            /usr/bin/stbeacon\n\
+                     Size:                248 kB\nRss:                 248 kB\nPrivate_Dirty:         4 kB\n\
+                     5500000000-5500040000 rw-p 00000000 00:00 0 \nRss:                   2 kB\nPrivate_Dirty:         2 kB\n\
+                     7f2a64000000-7f2a64021000 rw-p 00000000 00:00 0 \nRss:               20000 kB\nPrivate_Dirty:     20000 kB\n";
+        assert_eq!(Memory::of(smaps), Memory { resident: 250, private: 6 });
     }
 }

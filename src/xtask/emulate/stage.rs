@@ -15,8 +15,11 @@ use crate::ui;
 /// Length of the stream that is played as fast as it goes, in seconds.
 const SECONDS: u32 = 3;
 
-/// Length of the one that is played in its own time: long enough for an upgrade under emulation.
+/// Lengths of those that are played in their own time: long enough for a restart under emulation, for an upgrade, and for
+/// an upgrade while others use this machine.
+const MIDDLE_SECONDS: u32 = 20;
 const LONG_SECONDS: u32 = 45;
+const LONGEST_SECONDS: u32 = 180;
 
 /// Packets of the sound that are cut out, from the first on.
 const CUT: [usize; 3] = [20, 40, 60];
@@ -27,8 +30,10 @@ const PER_DATAGRAM: usize = 7;
 /// Datagrams that are lost on the way.
 const LOST: [usize; 2] = [30, 60];
 
-/// Between two datagrams: slow enough for a receive buffer that an emulated processor empties.
-const PACE: Duration = Duration::from_millis(8);
+/// How long the stream that is played as fast as it goes takes over the network: its own time, or as little as a receive
+/// buffer stands that an emulated processor empties.
+pub(super) const REAL_TIME: Duration = Duration::from_secs(SECONDS as u64);
+pub(super) const HURRIED: Duration = Duration::from_millis(800);
 
 /// What is played.
 #[derive(Debug)]
@@ -37,8 +42,10 @@ pub(super) struct Clips {
     pub(super) whole: Clip,
     /// The same with gaps in the sound.
     pub(super) damaged: Clip,
-    /// A longer one.
+    /// Longer ones.
+    pub(super) middle: Clip,
     pub(super) long: Clip,
+    longest: Clip,
 }
 
 /// A stream as it goes over the network, and what arrives of it.
@@ -64,10 +71,17 @@ impl Clips {
     pub(super) fn make() -> Result<Self, String> {
         ui::step("streams of H.264 and MPEG sound", || {
             let make = |seconds| Recipe::ts(Video::H264, Audio::Mp2, seconds * FPS).make().map_err(text);
-            let (whole, long) = (make(SECONDS)?, make(LONG_SECONDS)?);
+            let (whole, middle, long) = (make(SECONDS)?, make(MIDDLE_SECONDS)?, make(LONG_SECONDS)?);
+            let longest = make(LONGEST_SECONDS)?;
             let damaged = damage(&whole)?;
-            Ok(Self { whole, damaged, long })
+            Ok(Self { whole, damaged, middle, long, longest })
         })
+    }
+
+    /// One that still plays when packages are upgraded, on a box that took this long to install them.
+    pub(super) fn for_an_upgrade(&self, installed: Duration) -> &Clip {
+        let enough = 2 * installed < Duration::from_secs(LONG_SECONDS.into());
+        if enough { &self.long } else { &self.longest }
     }
 }
 
@@ -99,14 +113,15 @@ impl Datagrams {
         self.datagrams.len()
     }
 
-    /// Sends them, at a pace.
-    pub(super) fn send(&self, address: &str, port: u16) -> Result<(), String> {
+    /// Sends them, evenly over some time.
+    pub(super) fn send(&self, address: &str, port: u16, over: Duration) -> Result<(), String> {
+        let pace = over / u32::try_from(self.datagrams.len().max(1)).unwrap_or(u32::MAX);
         let socket = UdpSocket::bind("0.0.0.0:0").map_err(|e| format!("no UDP socket: {e}"))?;
         for datagram in &self.datagrams {
             socket
                 .send_to(datagram, (address, port))
                 .map_err(|e| format!("cannot send to {address}: {e}"))?;
-            thread::sleep(PACE);
+            thread::sleep(pace);
         }
         Ok(())
     }
