@@ -36,15 +36,13 @@ const STEPS: &[Step] = &[
         what: "what goes on a box: built by the minimum rustc, packed for armhf, and no bigger than before",
         run: package::for_armhf,
     },
+    Step {
+        name: "emulate",
+        what: "the packages on emulated armhf boxes: installed, played on, upgraded, removed",
+        run: emulate::briefly,
+    },
     Step { name: "whole", what: "whole programs: real pipelines, sockets, interfaces", run: whole },
 ];
-
-/// What runs only if it is asked for by name: the others take all of the time that a change has.
-const BY_NAME: &[Step] = &[Step {
-    name: "emulate",
-    what: "the .deb on an emulated armhf box: installed, played on, upgraded, purged",
-    run: emulate::briefly,
-}];
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let mut chosen = Vec::new();
@@ -55,15 +53,11 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
                 for step in STEPS {
                     println!("  {:8} {}", step.name, step.what);
                 }
-                println!("\nOnly if it is named:");
-                for step in BY_NAME {
-                    println!("  {:8} {}", step.name, step.what);
-                }
                 println!("\nExample: cargo xtask test fmt clippy");
                 return Ok(());
             }
             Value(name) => {
-                let step = STEPS.iter().chain(BY_NAME).find(|step| name == step.name);
+                let step = STEPS.iter().find(|step| name == step.name);
                 chosen.push(step.ok_or_else(|| lexopt::Error::from(format!("no step {name:?}")))?);
             }
             other => return Err(other.unexpected().into()),
