@@ -52,7 +52,7 @@ pub use file_server::FileServer;
 pub use line_receiver::{LineReceiver, ReceivedLine};
 pub use netns::{Netns, skipped};
 pub use player::{Player, Way};
-pub use player_socket::{Heard, PlayerSocket};
+pub use player_socket::{Heard, PlayerSocket, Session};
 pub use process::{Finished, Process};
 pub use receiver::{Answer, Post, Receiver};
 pub use remote::{Remote, Said};

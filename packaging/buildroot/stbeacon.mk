@@ -29,6 +29,8 @@ define STBEACON_INSTALL_TRACER
 		$(TARGET_DIR)/usr/lib/gstreamer-1.0/libgststbeacon.so
 	$(INSTALL) -D -m 0644 $(@D)/packaging/player.env \
 		$(TARGET_DIR)/etc/stbeacon/player.env
+	$(INSTALL) -D -m 0644 $(@D)/packaging/elements.toml \
+		$(TARGET_DIR)/etc/stbeacon/elements.toml
 endef
 STBEACON_POST_INSTALL_TARGET_HOOKS += STBEACON_INSTALL_TRACER
 endif

@@ -31,6 +31,7 @@ do_install() {
         ${D}${libdir}/gstreamer-1.0/libgststbeacon.so
     install -D -m 0640 ${S}/packaging/provision.xml ${D}${sysconfdir}/stbeacon/provision.xml
     install -D -m 0644 ${S}/packaging/player.env ${D}${sysconfdir}/stbeacon/player.env
+    install -D -m 0644 ${S}/packaging/elements.toml ${D}${sysconfdir}/stbeacon/elements.toml
     install -D -m 0644 ${S}/packaging/default ${D}${sysconfdir}/default/stbeacon
     install -D -m 0644 ${S}/packaging/man/stbeacon.8 ${D}${mandir}/man8/stbeacon.8
     install -D -m 0644 ${S}/packaging/man/stbeacon-line.7 ${D}${mandir}/man7/stbeacon-line.7
@@ -50,8 +51,9 @@ INITSCRIPT_NAME = "stbeacon"
 INITSCRIPT_PARAMS = "defaults 95 05"
 
 PACKAGES =+ "gstreamer1.0-stbeacon"
-FILES:gstreamer1.0-stbeacon = "${libdir}/gstreamer-1.0/libgststbeacon.so ${sysconfdir}/stbeacon/player.env"
+FILES:gstreamer1.0-stbeacon = "${libdir}/gstreamer-1.0/libgststbeacon.so ${sysconfdir}/stbeacon/player.env \
+    ${sysconfdir}/stbeacon/elements.toml"
 FILES:${PN} += "${systemd_system_unitdir} ${nonarch_libdir}/tmpfiles.d"
 CONFFILES:${PN} = "${sysconfdir}/stbeacon/provision.xml ${sysconfdir}/default/stbeacon"
-CONFFILES:gstreamer1.0-stbeacon = "${sysconfdir}/stbeacon/player.env"
+CONFFILES:gstreamer1.0-stbeacon = "${sysconfdir}/stbeacon/player.env ${sysconfdir}/stbeacon/elements.toml"
 RRECOMMENDS:${PN} = "gstreamer1.0-stbeacon"

@@ -10,6 +10,7 @@ mod control;
 mod daemon;
 mod disk;
 mod doctor;
+mod elements;
 mod enable_tracer;
 mod files;
 mod http;
@@ -52,6 +53,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "line", summary: "take Media Analytics lines apart, list their keys", run: line::run },
     Command { name: "sample", summary: "print one network report for each interface, now", run: sample::run },
     Command { name: "doctor", summary: "say why a player is or is not seen", run: doctor::run },
+    Command { name: "elements", summary: "check the table of hardware elements", run: elements::run },
     Command {
         name: "play",
         summary: "play a stream with an unmodified player and the tracer",

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod beacon;
+pub mod elements;
 pub mod heartbeat;
 pub mod line;
 pub mod player;

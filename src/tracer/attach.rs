@@ -21,6 +21,7 @@ pub(crate) fn attach() {
             return;
         }
         guard::install_hook();
+        crate::elements::table();
         let hooks = Hooks {
             before: pipeline::before_change,
             after: pipeline::after_change,

@@ -28,6 +28,7 @@
 
 mod attach;
 mod clock;
+mod elements;
 #[allow(unsafe_code)]
 mod ffi;
 mod guard;

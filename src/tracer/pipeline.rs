@@ -113,16 +113,35 @@ pub(crate) fn seek(pad: &gst::Pad, seek: &gst::event::Seek) {
     hub.tell(now, now, key, SessionEvent::Seek(told));
 }
 
+/// One run, as a tick finds it.
+struct Ticked {
+    key: usize,
+    serial: u64,
+    pipeline: glib::WeakRef<gst::Pipeline>,
+    watches: Vec<Arc<Watch>>,
+    lead: Option<Arc<Watch>>,
+    position: Option<u64>,
+    duration: Option<u64>,
+}
+
 /// Counters of everything that plays.
 pub(crate) fn tick(process: &'static Process) {
     let runs: Vec<_> = {
         let hub = process.hub();
         hub.runs()
             .filter(|(_, run)| run.counts())
-            .map(|(key, run)| (key, run.serial, run.pipeline.clone(), run.watches(), run.duration))
+            .map(|(key, run)| Ticked {
+                key,
+                serial: run.serial,
+                pipeline: run.pipeline.clone(),
+                watches: run.watches(),
+                lead: run.lead(),
+                position: run.position(),
+                duration: run.duration,
+            })
             .collect()
     };
-    for (key, serial, pipeline, watches, duration) in runs {
+    for Ticked { key, serial, pipeline, watches, lead, position, duration } in runs {
         for watch in &watches {
             watch.refresh();
         }
@@ -138,10 +157,12 @@ pub(crate) fn tick(process: &'static Process) {
         } else {
             duration
         };
+        let buffer = lead.and_then(|sink| sink.buffered_ahead(position, duration));
         let now = clock::boottime();
         let mut hub = process.hub();
         if let Some(run) = hub.run(key).filter(|run| run.serial == serial) {
             run.duration = duration;
+            run.buffer = buffer;
         }
         hub.harvest(now, key, serial);
         hub.pass(now, key, serial);

@@ -50,6 +50,8 @@ pub(crate) struct Run {
     pub(crate) wait: Wait,
     /// Length of the stream in ms.
     pub(crate) duration: Option<u64>,
+    /// What is buffered ahead of the playhead, in ms.
+    pub(crate) buffer: Option<u64>,
     /// Whether the length is to be asked for, and how many ticks until then.
     pub(crate) ask_duration: AskDuration,
     held: Vec<Held>,
@@ -120,6 +122,7 @@ impl Run {
             said: Said::default(),
             wait: Wait::default(),
             duration: None,
+            buffer: None,
             ask_duration: AskDuration::soon(),
             held: Vec::new(),
             folded: Tally::default(),
@@ -137,6 +140,16 @@ impl Run {
     /// Whether counters are due on every tick.
     pub(crate) fn counts(&self) -> bool {
         !self.ended && self.state != Some(PlayerState::Paused)
+    }
+
+    /// The sink whose frames are the stream's; of several, the one that moves.
+    pub(crate) fn lead(&self) -> Option<Arc<Watch>> {
+        let sinks = self.held.iter().filter_map(|held| match held.watch.kind() {
+            Kind::Sink(sink) => Some((sink.medium()? == Medium::Video, sink.activity()?.0, &held.watch)),
+            _ => None,
+        });
+        let lead = sinks.max_by_key(|(pictures, seen, _)| (*pictures, *seen));
+        lead.map(|(_, _, watch)| Arc::clone(watch))
     }
 
     /// The elements that count.
@@ -269,10 +282,25 @@ impl Run {
             !gone
         });
         let mut counters = self.told.since(self.reported).counters();
-        if counters.ts == TsView::None && self.sinks().any(|sink| sink.demuxes()) {
+        if counters.ts == TsView::None && self.hides_ts() {
             counters.ts = TsView::Unavailable;
         }
-        Counters { position: self.position(), duration: self.duration, fps: self.fps(now), ..counters }
+        Counters {
+            position: self.position(),
+            duration: self.duration,
+            buffer: self.buffer,
+            fps: self.fps(now),
+            ..counters
+        }
+    }
+
+    /// Whether a transport stream is taken apart where nobody can look at it.
+    fn hides_ts(&self) -> bool {
+        self.held.iter().any(|held| match held.watch.kind() {
+            Kind::Sink(sink) => sink.demuxes(),
+            Kind::Input(input) => input.hides_ts(),
+            Kind::Decoder(_) => false,
+        })
     }
 
     /// The bit rate of what has been played so far, measured at the decoders, in bit/s; `None` until enough has.

@@ -20,13 +20,17 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     gst::Element::register(Some(plugin), "stbhwsink", gst::Rank::NONE, HwSink::static_type())
 }
 
-/// What the sink takes: the box's usual codecs, and the made-up one.
+/// What a decoder of the same make puts out.
+pub(crate) const HANDLE: &str = "video/x-stbhandle";
+
+/// What the sink takes: the box's usual codecs, the made-up one, and the handles of a decoder of the same make.
 pub(crate) fn template() -> Vec<gst::PadTemplate> {
     let caps = gst::Caps::builder_full()
         .structure(gst::Structure::new_empty("video/x-h264"))
         .structure(gst::Structure::new_empty("video/x-h265"))
         .structure(gst::Structure::builder("video/mpeg").field("systemstream", false).build())
         .structure(gst::Structure::new_empty(FORMAT))
+        .structure(gst::Structure::new_empty(HANDLE))
         .build();
     gst::PadTemplate::new("sink", gst::PadDirection::Sink, gst::PadPresence::Always, &caps)
         .into_iter()

@@ -5,6 +5,8 @@
 //! | `stbfaultenc` | an "encoder" to the made-up format `video/x-stbtest`, one picture a buffer | never |
 //! | `stbfaultdec` | its decoder, a real [`gstreamer_video::VideoDecoder`] | every class of lost or damaged frame |
 //! | `stbhwsink` | a sink that takes compressed video, like a box's hardware path | dropping frames as late |
+//! | `stbhwdec` | a "hardware" decoder that puts out handles and counts in properties of its own | failing, being late |
+//! | `stbhwdemux` | a "hardware" demultiplexer whose bytes say nothing | never |
 //! | `stbptrsink` | such a sink whose `stats` property is a raw pointer | being read without a look at the type |
 //!
 //! ```text
@@ -18,6 +20,8 @@
 mod dec;
 mod enc;
 mod every;
+mod hwdec;
+mod hwdemux;
 mod hwsink;
 mod ptrsink;
 mod truth;
@@ -41,6 +45,8 @@ const FORMAT: &str = "video/x-stbtest";
 fn plugin_init(plugin: &gstreamer::Plugin) -> Result<(), glib::BoolError> {
     enc::register(plugin)?;
     dec::register(plugin)?;
+    hwdec::register(plugin)?;
+    hwdemux::register(plugin)?;
     hwsink::register(plugin)?;
     ptrsink::register(plugin)
 }

@@ -28,3 +28,4 @@ mod streams;
 mod suspend;
 mod threads;
 mod torture;
+mod vendor;

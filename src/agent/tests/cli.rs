@@ -9,6 +9,7 @@ use rstest::rstest;
 #[case::status(&["status", "-h"])]
 #[case::check(&["check", "--help"])]
 #[case::sample(&["sample", "--help"])]
+#[case::elements(&["elements", "--help"])]
 #[case::enable_tracer(&["enable-tracer", "--help"])]
 fn help_has_usage_examples_and_exit_codes(#[case] args: &[&str]) {
     let output = stbeacon(args).output().unwrap();

@@ -9,6 +9,7 @@ mod common;
 mod completions;
 
 mod daemon;
+mod elements;
 mod enable_tracer;
 mod gzip;
 mod netlink;

@@ -9,6 +9,7 @@ use stbeacon_core::player::Frames;
 
 use super::Medium;
 use super::flight::Flight;
+use super::readings::{Readings, Total};
 use super::slots::{Rule, Slots};
 use crate::guard::guard;
 use crate::tally::Tally;
@@ -28,6 +29,8 @@ pub(crate) struct Decoder {
     late_total: AtomicU64,
     /// What is to be shown before this time, in ns, is too late, the sink says.
     late_until: AtomicU64,
+    /// What the table of elements knows of it.
+    readings: Option<Readings>,
 }
 
 /// Frames that the decoder gave up for lateness, from the totals in its QoS messages.
@@ -54,9 +57,10 @@ struct Emerging {
 }
 
 impl Decoder {
-    pub(crate) fn new(medium: Medium) -> Self {
+    pub(super) fn new(medium: Medium, readings: Option<Readings>) -> Self {
         Self {
             medium,
+            readings,
             flight: Flight::default(),
             framed: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
@@ -75,6 +79,9 @@ impl Decoder {
     /// A QoS message of this decoder: `dropped` is its total, `jitter` how late the frame to be shown at `time`
     /// was, both in ns.
     pub(crate) fn qos(&self, dropped: u64, jitter: i64, time: Option<u64>) {
+        if let Some(readings) = &self.readings {
+            readings.qos(0, dropped);
+        }
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
         // The total starts anew at a flush. Messages may be lost on the way, so they are never counted.
         let new = if dropped >= late.dropped { dropped - late.dropped } else { dropped };
@@ -86,6 +93,13 @@ impl Decoder {
         }
     }
 
+    /// Reads what the table of elements names.
+    pub(super) fn read(&self, element: &gst::Element) {
+        if let Some(readings) = &self.readings {
+            readings.read(element);
+        }
+    }
+
     /// The decoder has posted an error, in the thread that feeds it: what it was given last it cannot decode.
     pub(crate) fn fail(&self) {
         self.flight.fail();
@@ -93,7 +107,7 @@ impl Decoder {
 
     pub(super) fn install(self: &Arc<Self>, element: &gst::Element) {
         if let Some(pad) = element.static_pad("sink") {
-            self.install_sink(&pad);
+            self.install_sink(element, &pad);
         }
         if let Some(pad) = element.static_pad("src") {
             self.install_src(&pad);
@@ -101,13 +115,19 @@ impl Decoder {
     }
 
     pub(super) fn tally(&self) -> Tally {
-        let late = self.late();
+        let read = self.readings.as_ref().map(Readings::totals).unwrap_or_default();
+        let late = read.dropped.map_or_else(|| self.late(), Total::sum);
         let corrupted = self.corrupted.load(Ordering::Relaxed);
-        let missing = if self.framed.load(Ordering::Relaxed) { self.flight.missing(late) } else { 0 };
-        let decoded = self.flight.came();
+        // Where it counts itself, what leaves it is no frame, and says nothing of those that do not.
+        let counts_itself = read.decoded.is_some();
+        let framed = self.framed.load(Ordering::Relaxed) && !counts_itself;
+        let missing = if framed { self.flight.missing(late) } else { 0 };
+        let decoded = read.decoded.map_or_else(|| self.flight.came(), Total::sum);
+        let failed = read.failed.map_or(missing + corrupted, Total::sum);
         // A frame that was dropped or failed leaves an empty slot too; only the others were lost before.
-        let lost = self.empty.load(Ordering::Relaxed).saturating_sub(late).saturating_sub(missing);
-        let frames = Frames { decoded, dropped: late, failed: missing + corrupted, corrupted, lost };
+        let empty = if counts_itself { 0 } else { self.empty.load(Ordering::Relaxed) };
+        let lost = empty.saturating_sub(late).saturating_sub(missing);
+        let frames = Frames { decoded, dropped: late, failed, corrupted, lost };
         let fed = self.bytes.load(Ordering::Relaxed);
         match self.medium {
             Medium::Video => Tally { video: frames, fed, ..Tally::default() },
@@ -115,13 +135,14 @@ impl Decoder {
         }
     }
 
-    fn install_sink(self: &Arc<Self>, pad: &gst::Pad) {
+    fn install_sink(self: &Arc<Self>, element: &gst::Element, pad: &gst::Pad) {
         if let Some(caps) = pad.current_caps() {
             self.framed.store(is_framed(&caps), Ordering::Relaxed);
         }
         let decoder = Arc::clone(self);
         // Taken by this pad's streaming thread alone, and so never waited for.
         let feeding = Mutex::new(Feeding::default());
+        let weak = element.downgrade();
         let mask = gst::PadProbeType::BUFFER
             | gst::PadProbeType::BUFFER_LIST
             | gst::PadProbeType::EVENT_DOWNSTREAM
@@ -134,7 +155,18 @@ impl Decoder {
                     Some(gst::PadProbeData::BufferList(list)) => {
                         list.iter().for_each(|buffer| decoder.feed(&feeding, buffer));
                     }
-                    Some(gst::PadProbeData::Event(event)) => decoder.event_in(&mut feeding, event),
+                    Some(gst::PadProbeData::Event(event)) => {
+                        let kind = event.type_();
+                        if decoder.readings.is_some()
+                            && matches!(kind, gst::EventType::FlushStart | gst::EventType::Segment)
+                        {
+                            // Last look before it forgets; and before its new totals pass the old ones.
+                            if let Some(element) = weak.upgrade() {
+                                decoder.read(&element);
+                            }
+                        }
+                        decoder.event_in(&mut feeding, event);
+                    }
                     _ => {}
                 }
                 gst::PadProbeReturn::Ok

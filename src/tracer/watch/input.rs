@@ -1,6 +1,6 @@
 //! Where the stream enters a demuxer, or a transport-stream parser.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
@@ -9,6 +9,7 @@ use stbeacon_core::ts::{Analyser, Policy};
 
 use super::coverage::Coverage;
 use super::passes::Passes;
+use super::readings::{Readings, Total};
 use super::upstream::{Place, is_ts_parser};
 use crate::guard::guard;
 use crate::tally::Tally;
@@ -27,6 +28,11 @@ pub(crate) struct Input {
     discontinuities: AtomicU64,
     lost_packets: AtomicU64,
     fragment_jumps: AtomicU64,
+    /// Its buffers hold no stream to look at, as the table of elements says.
+    hides: bool,
+    /// A transport stream went in, and could not be looked at.
+    hidden: AtomicBool,
+    readings: Option<Readings>,
 }
 
 /// What the pad's probe alone knows.
@@ -51,15 +57,34 @@ struct Packets {
 
 impl Input {
     /// `demuxes`: it is a demuxer, not a parser.
-    pub(crate) fn new(element: &gst::Element, demuxes: bool) -> Self {
+    pub(super) fn new(element: &gst::Element, demuxes: bool, readings: Option<Readings>) -> Self {
+        let parses_ts = is_ts_parser(element);
+        let hides = readings.as_ref().is_some_and(|readings| readings.rule().hidden);
+        // Source and demuxer in one: no pad will ever show what it is given.
+        let inside = hides && element.static_pad("sink").is_none();
         Self {
             demuxes,
-            parses_ts: is_ts_parser(element),
+            parses_ts,
+            hides,
+            hidden: AtomicBool::new(inside),
+            readings,
             bytes: AtomicU64::new(0),
             packets: AtomicU64::new(0),
             discontinuities: AtomicU64::new(0),
             lost_packets: AtomicU64::new(0),
             fragment_jumps: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether a transport stream went in that could not be looked at.
+    pub(crate) fn hides_ts(&self) -> bool {
+        self.hidden.load(Ordering::Relaxed)
+    }
+
+    /// Reads what the table of elements names.
+    pub(super) fn read(&self, element: &gst::Element) {
+        if let Some(readings) = &self.readings {
+            readings.read(element);
         }
     }
 
@@ -95,7 +120,7 @@ impl Input {
 
     pub(super) fn tally(&self) -> Tally {
         Tally {
-            demuxed: self.bytes.load(Ordering::Relaxed),
+            demuxed: self.bytes(),
             packets: self.packets.load(Ordering::Relaxed),
             discontinuities: self.discontinuities.load(Ordering::Relaxed),
             lost_packets: self.lost_packets.load(Ordering::Relaxed),
@@ -104,10 +129,15 @@ impl Input {
         }
     }
 
+    fn bytes(&self) -> u64 {
+        let read = self.readings.as_ref().and_then(|readings| readings.totals().bytes);
+        read.map_or_else(|| self.bytes.load(Ordering::Relaxed), Total::sum)
+    }
+
     fn enter(&self, entrance: &mut Entrance, pad: &gst::Pad, buffer: &gst::BufferRef, offset: Option<u64>) {
         let place = match entrance.place {
             Some(place) => place,
-            None => entrance.arrive(pad, self.parses_ts),
+            None => entrance.arrive(pad, self),
         };
         let size = buffer.size() as u64;
         let new = offset.map_or(size, |offset| entrance.coverage.read(offset, size));
@@ -115,7 +145,9 @@ impl Input {
             self.bytes.fetch_add(new, Ordering::Relaxed);
         }
         if let Some(packets) = &mut entrance.packets {
-            packets.enter(buffer, offset);
+            if !packets.enter(buffer, offset) {
+                self.hidden.store(true, Ordering::Relaxed);
+            }
             let counts = packets.passes.counts(packets.analyser.counts());
             self.packets.store(counts.packets, Ordering::Relaxed);
             self.discontinuities.store(counts.discontinuities, Ordering::Relaxed);
@@ -127,14 +159,16 @@ impl Input {
 
 impl Entrance {
     /// The first buffer: what is upstream is linked now.
-    fn arrive(&mut self, pad: &gst::Pad, parses_ts: bool) -> Place {
+    fn arrive(&mut self, pad: &gst::Pad, input: &Input) -> Place {
         let place = Place::of(pad);
         self.place = Some(place);
         // A demuxer of several formats says which one it is given.
         let is_ts = pad
             .current_caps()
             .is_none_or(|caps| caps.structure(0).is_none_or(|format| format.name() == "video/mpegts"));
-        if parses_ts && is_ts && !place.below_ts {
+        if input.parses_ts && is_ts && input.hides {
+            input.hidden.store(true, Ordering::Relaxed);
+        } else if input.parses_ts && is_ts && !place.below_ts {
             let policy = Policy { segment_reset: place.below_adaptive };
             self.packets = Some(Packets {
                 analyser: Analyser::new(policy),
@@ -166,7 +200,8 @@ impl Entrance {
 }
 
 impl Packets {
-    fn enter(&mut self, buffer: &gst::BufferRef, offset: Option<u64>) {
+    /// Gives whether the buffer's bytes could be seen.
+    fn enter(&mut self, buffer: &gst::BufferRef, offset: Option<u64>) -> bool {
         if let Some(offset) = offset {
             if self.passes.jumps(offset, buffer.size() as u64, self.analyser.counts()) {
                 self.analyser.reset();
@@ -185,10 +220,14 @@ impl Packets {
             }
         }
         // One block after the other: mapping the buffer as a whole would copy one that has several.
+        let mut seen = true;
         for memory in buffer.iter_memories() {
-            if let Ok(bytes) = memory.map_readable() {
-                self.analyser.feed(&bytes);
+            // A secure path's memory is no business of the CPU.
+            match memory.map_readable() {
+                Ok(bytes) => self.analyser.feed(&bytes),
+                Err(_) => seen = false,
             }
         }
+        seen
     }
 }

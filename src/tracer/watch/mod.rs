@@ -4,7 +4,9 @@ mod coverage;
 mod decoder;
 mod flight;
 mod input;
+mod level;
 mod passes;
+mod readings;
 mod sink;
 mod slots;
 mod upstream;
@@ -20,6 +22,8 @@ pub(crate) use self::decoder::Decoder;
 pub(crate) use self::input::Input;
 pub(crate) use self::sink::{Sink, number_of};
 
+use self::readings::Readings;
+use crate::elements;
 use crate::tally::Tally;
 
 /// Picture or sound.
@@ -72,11 +76,18 @@ impl Watch {
 
     /// Reads what the element itself counts. Calls into the element: no lock of ours may be held.
     pub(crate) fn refresh(&self) {
-        if let Kind::Sink(sink) = &self.kind {
-            if let Some(element) = self.element.upgrade() {
-                sink.read_stats(&element);
-            }
+        let Some(element) = self.element.upgrade() else { return };
+        match &self.kind {
+            Kind::Sink(sink) => sink.read_stats(&element),
+            Kind::Decoder(decoder) => decoder.read(&element),
+            Kind::Input(input) => input.read(&element),
         }
+    }
+
+    /// What is buffered ahead of this sink, in ms; see [`level::buffered_ahead`]. `None` for what is no sink.
+    pub(crate) fn buffered_ahead(&self, position: Option<u64>, duration: Option<u64>) -> Option<u64> {
+        let Kind::Sink(sink) = &self.kind else { return None };
+        level::buffered_ahead(&self.element.upgrade()?, sink.medium()?, position, duration)
     }
 
     /// What it has counted since it was made.
@@ -97,34 +108,70 @@ impl Watch {
     }
 }
 
+/// What an element is to be watched as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Decoder(Medium),
+    Sink,
+    /// Not only parses: what enters it is the stream whole.
+    Demuxer,
+    TsParser,
+}
+
 impl Kind {
     fn of(element: &gst::Element) -> Option<Self> {
-        // What is in a bin is watched, not the bin: its pads are ghosts of pads that are seen already.
-        if element.is::<gst::Bin>() {
-            return None;
-        }
-        let factory = element.factory()?;
-        let klass = factory.klass();
-        let has = |word: &str| klass.split('/').any(|part| part == word);
-        let is_sink = element.element_flags().contains(gst::ElementFlags::SINK);
-        // What is written to a file or sent on is not played.
-        if is_sink && !has("File") && !has("Network") {
-            return Some(Self::Sink(Arc::default()));
-        }
-        if has("Decoder") && !is_sink {
-            let medium = if has("Video") || has("Image") {
-                Medium::Video
-            } else if has("Audio") {
-                Medium::Audio
-            } else {
-                return None;
-            };
-            return Some(Self::Decoder(Arc::new(Decoder::new(medium))));
-        }
-        // What enters an adaptive demuxer are playlists; the stream enters the demuxers behind it.
-        if (has("Demuxer") && !has("Adaptive")) || factory.name() == "tsparse" {
-            return Some(Self::Input(Arc::new(Input::new(element, has("Demuxer")))));
-        }
-        None
+        let role = role_of(element)?;
+        let readings = Readings::of(element);
+        Some(match role {
+            Role::Decoder(medium) => Self::Decoder(Arc::new(Decoder::new(medium, readings))),
+            Role::Sink => Self::Sink(Arc::new(Sink::new(readings))),
+            Role::Demuxer => Self::Input(Arc::new(Input::new(element, true, readings))),
+            Role::TsParser => Self::Input(Arc::new(Input::new(element, false, readings))),
+        })
     }
+}
+
+/// What the table of elements says it is, or else its class; `None` where it is of no interest.
+fn role_of(element: &gst::Element) -> Option<Role> {
+    let factory = element.factory()?;
+    let name = factory.name();
+    let klass = factory.klass();
+    let has = |word: &str| klass.split('/').any(|part| part == word);
+    let medium = if has("Video") || has("Image") {
+        Some(Medium::Video)
+    } else if has("Audio") {
+        Some(Medium::Audio)
+    } else {
+        None
+    };
+    if let Some(rule) = elements::rule(&name) {
+        use stbeacon_core::elements as table;
+        let told = rule.medium.map(|medium| match medium {
+            table::Medium::Video => Medium::Video,
+            table::Medium::Audio => Medium::Audio,
+        });
+        return match rule.role {
+            table::Role::Decoder => told.or(medium).map(Role::Decoder),
+            table::Role::Sink => Some(Role::Sink),
+            table::Role::Demuxer => Some(Role::Demuxer),
+            table::Role::Queue | table::Role::None => None,
+        };
+    }
+    // What is in a bin is watched, not the bin: its pads are ghosts of pads that are seen already.
+    if element.is::<gst::Bin>() {
+        return None;
+    }
+    let is_sink = element.element_flags().contains(gst::ElementFlags::SINK);
+    // What is written to a file or sent on is not played.
+    if is_sink && !has("File") && !has("Network") {
+        return Some(Role::Sink);
+    }
+    if has("Decoder") && !is_sink {
+        return medium.map(Role::Decoder);
+    }
+    // What enters an adaptive demuxer are playlists; the stream enters the demuxers behind it.
+    if has("Demuxer") && !has("Adaptive") {
+        return Some(Role::Demuxer);
+    }
+    (name == "tsparse").then_some(Role::TsParser)
 }

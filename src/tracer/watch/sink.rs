@@ -10,6 +10,8 @@ use stbeacon_core::player::Frames;
 use stbeacon_core::time::Millis;
 
 use super::Medium;
+use super::readings::{Readings, Total, field, number};
+use super::upstream::is_below_decoder;
 use crate::guard::{self, guard};
 use crate::tally::Tally;
 use crate::{clock, pipeline};
@@ -45,6 +47,8 @@ pub(crate) struct Sink {
     landing: Landing,
     segment: Mutex<Option<gst::FormattedSegment<gst::ClockTime>>>,
     stats: Mutex<Stats>,
+    /// What the table of elements knows of it.
+    readings: Option<Readings>,
 }
 
 /// The newest flush or segment, and the buffer after it: how a seek is known to be done.
@@ -71,15 +75,11 @@ struct Stats {
     dropped: Total,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
-struct Total {
-    base: u64,
-    last: u64,
-}
-
-impl Default for Sink {
-    fn default() -> Self {
+impl Sink {
+    /// `readings`: what the table of elements knows of it.
+    pub(super) fn new(readings: Option<Readings>) -> Self {
         Self {
+            readings,
             content: AtomicU8::new(0),
             reached: AtomicU64::new(0),
             fed: AtomicU64::new(0),
@@ -96,9 +96,7 @@ impl Default for Sink {
             stats: Mutex::default(),
         }
     }
-}
 
-impl Sink {
     /// The next buffer is the first of a session.
     pub(crate) fn arm(&self) {
         self.first.store(0, Ordering::Relaxed);
@@ -172,23 +170,27 @@ impl Sink {
 
     /// Reads the sink's own totals.
     ///
-    /// Trap: on some vendors' sinks `stats` is a bare pointer, and reading it as a structure crashes. The
-    /// property's declared type decides. GStreamer before 1.18 has no `stats`; QoS messages stand in.
+    /// GStreamer before 1.18 has no `stats`; QoS messages stand in.
     pub(super) fn read_stats(&self, element: &gst::Element) {
-        let read = structure_stats(element).or_else(|| {
-            // Hardware sinks without that property often have these two.
-            Some((number(element, "frames-rendered")?, number(element, "frames-dropped")?))
-        });
-        if let Some((rendered, dropped)) = read {
+        let structure = || Some((field(element, "stats", "rendered")?, field(element, "stats", "dropped")?));
+        // Hardware sinks without that property often have these two.
+        let plain = || Some((number(element, "frames-rendered")?, number(element, "frames-dropped")?));
+        if let Some((rendered, dropped)) = structure().or_else(plain) {
             let mut stats = self.stats();
             stats.known = true;
             stats.rendered.update(rendered);
             stats.dropped.update(dropped);
         }
+        if let Some(readings) = &self.readings {
+            readings.read(element);
+        }
     }
 
     /// A QoS message of this sink, where it has no `stats`.
     pub(crate) fn qos(&self, rendered: u64, dropped: u64) {
+        if let Some(readings) = &self.readings {
+            readings.qos(rendered, dropped);
+        }
         let mut stats = self.stats();
         if !stats.known {
             stats.rendered.update(rendered);
@@ -199,7 +201,7 @@ impl Sink {
     pub(super) fn install(self: &Arc<Self>, element: &gst::Element) {
         let Some(pad) = element.static_pad("sink") else { return };
         if let Some(caps) = pad.current_caps() {
-            self.set_caps(&caps);
+            self.set_caps(&pad, &caps);
         }
         let sink = Arc::clone(self);
         let weak = element.downgrade();
@@ -218,7 +220,7 @@ impl Sink {
                             pipeline::seek(pad, seek);
                         }
                     }
-                    Some(gst::PadProbeData::Event(event)) => sink.event(&weak, event),
+                    Some(gst::PadProbeData::Event(event)) => sink.event(&weak, pad, event),
                     _ => {}
                 }
                 gst::PadProbeReturn::Ok
@@ -230,13 +232,18 @@ impl Sink {
         let content = self.content.load(Ordering::Relaxed);
         let reached = self.reached.load(Ordering::Relaxed);
         let stats = *self.stats();
-        let dropped = stats.dropped.sum();
-        let rendered = if stats.known { stats.rendered.sum() } else { reached.saturating_sub(dropped) };
-        let mut frames = Frames { dropped, ..Frames::default() };
-        if matches!(content, 2 | 4 | 5) {
-            // The decoder is inside: what was shown or came too late had been decoded.
-            frames.decoded = rendered + dropped;
-        }
+        let read = self.readings.as_ref().map(Readings::totals).unwrap_or_default();
+        let dropped = read.dropped.unwrap_or(stats.dropped).sum();
+        let rendered = match read.rendered {
+            Some(rendered) => rendered.sum(),
+            None if stats.known => stats.rendered.sum(),
+            None => reached.saturating_sub(dropped),
+        };
+        let failed = read.failed.map_or(0, Total::sum);
+        // Where the decoder is inside, what was shown or came too late had been decoded.
+        let inside = if matches!(content, 2 | 4 | 5) { rendered + dropped } else { 0 };
+        let decoded = read.decoded.map_or(inside, Total::sum);
+        let frames = Frames { decoded, dropped, failed, ..Frames::default() };
         let fed = self.fed.load(Ordering::Relaxed);
         match content {
             1 | 2 | 5 => Tally { video: frames, rendered, fed, ..Tally::default() },
@@ -275,9 +282,9 @@ impl Sink {
         }
     }
 
-    fn event(&self, element: &glib::WeakRef<gst::Element>, event: &gst::EventRef) {
+    fn event(&self, element: &glib::WeakRef<gst::Element>, pad: &gst::Pad, event: &gst::EventRef) {
         match event.view() {
-            gst::EventView::Caps(caps) => self.set_caps(caps.caps()),
+            gst::EventView::Caps(caps) => self.set_caps(pad, caps.caps()),
             gst::EventView::StreamStart(_) => self.ended.store(false, Ordering::Relaxed),
             gst::EventView::Segment(segment) => {
                 // A flush before this has set the totals to zero: seen here, before they grow again.
@@ -317,7 +324,7 @@ impl Sink {
         }
     }
 
-    fn set_caps(&self, caps: &gst::CapsRef) {
+    fn set_caps(&self, pad: &gst::Pad, caps: &gst::CapsRef) {
         let name = caps.structure(0).map_or("", |format| format.name().as_str());
         let content = match name.split_once('/') {
             Some(("video", "mpegts")) => 5,
@@ -325,7 +332,17 @@ impl Sink {
             Some(("video" | "image", _)) => 2,
             Some(("audio", "x-raw")) => 3,
             Some(("audio", _)) => 4,
-            _ => 0,
+            _ => match self.readings.as_ref().and_then(Readings::medium) {
+                Some(Medium::Video) => 2,
+                Some(Medium::Audio) => 4,
+                None => 0,
+            },
+        };
+        // What is not raw may be what a decoder made all the same: a handle that only this sink can use.
+        let content = match content {
+            2 if is_below_decoder(pad) => 1,
+            4 if is_below_decoder(pad) => 3,
+            content => content,
         };
         self.content.store(content, Ordering::Relaxed);
     }
@@ -335,62 +352,4 @@ impl Sink {
 pub(crate) fn number_of(seqnum: gst::Seqnum) -> u32 {
     use gst::glib::translate::IntoGlib;
     seqnum.into_glib()
-}
-
-/// Rendered and dropped from a GstBaseSink's `stats`.
-fn structure_stats(element: &gst::Element) -> Option<(u64, u64)> {
-    let spec = readable(element, "stats")?;
-    if spec.value_type() != gst::Structure::static_type() {
-        return None;
-    }
-    let stats = element.property_value("stats").get::<Option<gst::Structure>>().ok()??;
-    Some((stats.get("rendered").ok()?, stats.get("dropped").ok()?))
-}
-
-/// A property that is a whole number of whatever size.
-fn number(element: &gst::Element, name: &str) -> Option<u64> {
-    readable(element, name)?;
-    let value = element.property_value(name);
-    let small = || value.get::<u32>().ok().map(u64::from);
-    let signed = || value.get::<i32>().ok().and_then(|n| u64::try_from(n).ok());
-    let long = || value.get::<i64>().ok().and_then(|n| u64::try_from(n).ok());
-    value.get::<u64>().ok().or_else(small).or_else(signed).or_else(long)
-}
-
-fn readable(element: &gst::Element, name: &str) -> Option<glib::ParamSpec> {
-    element.find_property(name).filter(|spec| spec.flags().contains(glib::ParamFlags::READABLE))
-}
-
-// === impl Total ===
-
-impl Total {
-    fn update(&mut self, value: u64) {
-        if value < self.last {
-            self.base = self.base.saturating_add(self.last);
-        }
-        self.last = value;
-    }
-
-    const fn sum(&self) -> u64 {
-        self.base.saturating_add(self.last)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case::grows(&[1, 2, 5], 5)]
-    #[case::flushed(&[5, 0, 2], 7)]
-    #[case::flushed_twice(&[5, 0, 2, 0, 0, 1], 8)]
-    fn totals_survive_a_flush(#[case] read: &[u64], #[case] sum: u64) {
-        let mut total = Total::default();
-        for &value in read {
-            total.update(value);
-        }
-        assert_eq!(total.sum(), sum);
-    }
 }

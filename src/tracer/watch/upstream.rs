@@ -3,8 +3,10 @@
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use crate::elements;
+
 /// More elements than any chain has; a loop ends here.
-const MAX_HOPS: usize = 128;
+pub(super) const MAX_HOPS: usize = 128;
 
 /// Where in a chain an entrance is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,11 +50,32 @@ impl Place {
     }
 }
 
+/// Whether what enters a pad has left a decoder before.
+pub(super) fn is_below_decoder(pad: &gst::Pad) -> bool {
+    let mut sink = pad.clone();
+    for _ in 0..MAX_HOPS {
+        let Some(source) = source_of(&sink) else { return false };
+        let Some(element) = source.parent_element() else { return false };
+        if decodes(&element) {
+            return true;
+        }
+        let Some(next) = sink_of(&source) else { return false };
+        sink = next;
+    }
+    false
+}
+
+/// Whether it is watched as a decoder.
+fn decodes(element: &gst::Element) -> bool {
+    matches!(super::role_of(element), Some(super::Role::Decoder(_)))
+}
+
 /// Whether an element's sink pad is where transport packets are looked at.
 pub(super) fn is_ts_parser(element: &gst::Element) -> bool {
     let Some(factory) = element.factory() else { return false };
     let demuxes = factory.klass().split('/').any(|word| word == "Demuxer");
-    if !demuxes && factory.name() != "tsparse" {
+    let role = elements::rule(&factory.name()).map(|rule| rule.role);
+    if !demuxes && factory.name() != "tsparse" && role != Some(stbeacon_core::elements::Role::Demuxer) {
         return false;
     }
     factory.static_pad_templates().iter().any(|template| {
@@ -62,7 +85,7 @@ pub(super) fn is_ts_parser(element: &gst::Element) -> bool {
 }
 
 /// The real pad that feeds a sink pad, through the walls of bins.
-fn source_of(sink: &gst::Pad) -> Option<gst::Pad> {
+pub(super) fn source_of(sink: &gst::Pad) -> Option<gst::Pad> {
     let mut pad = sink.peer()?;
     for _ in 0..MAX_HOPS {
         if let Some(ghost) = pad.downcast_ref::<gst::GhostPad>() {
@@ -78,10 +101,10 @@ fn source_of(sink: &gst::Pad) -> Option<gst::Pad> {
 }
 
 /// A sink pad whose data comes out at a source pad.
-fn sink_of(source: &gst::Pad) -> Option<gst::Pad> {
+pub(super) fn sink_of(source: &gst::Pad) -> Option<gst::Pad> {
     source.iterate_internal_links().next().ok().flatten()
 }
 
-fn has_klass(element: &gst::Element, word: &str) -> bool {
+pub(super) fn has_klass(element: &gst::Element, word: &str) -> bool {
     element.factory().is_some_and(|factory| factory.klass().split('/').any(|part| part == word))
 }
