@@ -22,6 +22,7 @@ mod identity;
 mod lines;
 mod netlink;
 mod outages;
+mod resets;
 mod service;
 mod stalls;
 mod streams;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 use stbeacon_core::player::{SessionEvent, TsView};
-use stbeacon_tests::clips::{Audio, Recipe, VIDEO_PID, Video};
+use stbeacon_tests::clips::{Audio, Container, Recipe, VIDEO_PID, Video};
 use stbeacon_tests::report::Frames;
 use stbeacon_tests::{DaemonOptions, Error, Finished, Player, PlayerSocket, Session, Stb, Way, ts};
 use tempfile::TempDir;
@@ -206,6 +206,33 @@ fn what_queues_hold_is_the_buffer(
     let levels = levels(&socket.only_session(Duration::from_secs(10))?);
     let full = levels.iter().filter(|level| level.abs_diff(expected) <= 200).count();
     assert!(full >= 2 && levels.iter().all(|level| *level <= expected + 200), "{levels:?}");
+    Ok(())
+}
+
+/// A file that is kept whole on its way, in no time: all that is left of it is buffered.
+#[rstest]
+fn what_is_downloaded_is_the_buffer(
+    #[values("downloadbuffer", "queue2")] keeper: &str,
+    #[values(Way::Tracers, Way::Preload)] way: Way,
+) -> Result<(), Error> {
+    let clip = Recipe::ts(Video::H264, Audio::Aac, 75).in_container(Container::Mkv).make()?;
+    let socket = PlayerSocket::listen()?;
+    let dir = tempfile::tempdir().map_err(|e| Error::io("no temporary directory", e))?;
+    let player = Player::new(way)?.socket(socket.path()).gst_launch(&format!(
+        "filesrc location={} ! {keeper} temp-template={}/XXXXXX ! matroskademux ! h264parse ! avdec_h264 \
+         ! fakesink sync=true",
+        clip.path.display(),
+        dir.path().display()
+    ))?;
+    player.wait(Duration::from_secs(30))?.success()?;
+    let session = socket.only_session(Duration::from_secs(10))?;
+    let ends = session.events.iter().filter_map(|event| match event {
+        SessionEvent::Counters(counters) => Some(counters.position? + counters.buffer?),
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    // The position is taken a moment before the rest.
+    assert!(ends.len() >= 2 && ends.iter().all(|end| end.abs_diff(3000) <= 120), "{}", socket.log());
     Ok(())
 }
 
