@@ -34,6 +34,9 @@ pub const PACKET: usize = 188;
 /// The PID of null packets.
 pub const NULL_PID: u16 = 0x1fff;
 
+/// How many PIDs there are.
+const PIDS: usize = 1 << 13;
+
 /// How an [`Analyser`] judges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -90,7 +93,9 @@ impl Analyser {
         const MOST: usize = 1 << 30;
         let Self { framer, continuity, counts, .. } = self;
         for bytes in bytes.chunks(MOST) {
-            framer.feed(bytes, |packet, at| continuity.packet(packet, at, bytes, counts));
+            framer.feed(bytes, |packet, at| {
+                continuity.packet(packet, at, bytes, counts);
+            });
             continuity.keep(bytes);
         }
         counts.packets = framer.packets();
