@@ -7,7 +7,7 @@
 //! | [`config`] | a beacon configuration | errors lie in the file; what is taken makes lines that can be read |
 //! | [`player`] | datagrams of players, and what befalls their connections | messages keep their meaning; the journal adds up to the totals; lines and heartbeats can be read |
 //! | [`provisioning`] | a provisioning file | errors lie in the file; nothing secret is explained |
-//! | [`ts`] | a transport stream | however it is cut, the same is counted, and what the second opinion counts |
+//! | [`ts`] | a transport stream | however it is cut, the same is counted and found, and what the second opinion counts |
 //! | [`stb`] | the body of a request | what is taken is written and read again |
 //!
 //! A target panics where something does not hold. `cargo xtask fuzz` runs them.

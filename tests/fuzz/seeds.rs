@@ -9,7 +9,7 @@ use stbeacon_core::line::config::builtin_text;
 use stbeacon_core::line::keys::Metric;
 use stbeacon_core::player::Message;
 use stbeacon_core::stb::{Duplex, Measured, MediaOptions, Network, encode_batch};
-use stbeacon_core::ts::testing::{Muxer, mux};
+use stbeacon_core::ts::testing::{Muxer, mux, pat_section, pmt_section};
 
 /// Pages whose examples and names are what targets start from.
 const PROTOCOL: &str = include_str!("../../src/core/player/mod.rs");
@@ -194,6 +194,12 @@ fn streams() -> Vec<Vec<u8>> {
     packets.insert(11, packets[10].discontinuity());
     packets.remove(14);
     packets[17] = packets[17].bad_sync();
+    for second in 0..3 {
+        packets.push(muxer.next(0).section(&pat_section(second / 2, &[(1, 0x20)])));
+        packets.push(muxer.next(0x20).section(&pmt_section(1, 0x100, &[(0x1b, 0x100), (0x0f, 0x101)])));
+        packets.push(muxer.next(0x100).clock(u64::from(second) * 27_000_000).pes(90_000));
+        packets.push(muxer.next(0x101).scrambled());
+    }
     let mut streams: Vec<Vec<u8>> =
         [188, 192, 204].map(|stride| [&[2, 60, 7, 255][..], &mux(&packets, stride)].concat()).to_vec();
     for stride in 0..3 {

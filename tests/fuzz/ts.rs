@@ -1,7 +1,9 @@
 //! Transport streams, cut anywhere.
 
+use std::time::Duration;
+
 use stbeacon_core::ts::testing::{count_file, count_fragments};
-use stbeacon_core::ts::{Analyser, Counts, PACKET, Policy};
+use stbeacon_core::ts::{Analyser, Clock, Counts, Monitor, PACKET, Policy};
 
 /// The first byte says what the rest is:
 /// bit 0 a stream as it is, or the beginnings of packets in eight bytes each, which are filled up;
@@ -56,11 +58,40 @@ pub fn check(data: &[u8]) {
         sound(counts);
     }
 
+    judge(&stream, &lengths);
+
     let before = *whole.counts();
     whole.reset();
     whole.feed(&stream);
     sound(whole.counts());
     assert!(whole.counts().packets >= before.packets, "what was counted stays");
+}
+
+/// The full analysis: the same however it is cut, with the same continuity, and about no more PIDs than there are.
+fn judge(stream: &[u8], lengths: &[usize]) {
+    let mut whole = Monitor::new(Clock::Pcr);
+    whole.feed(stream);
+    let (mut pieces, mut arriving) = (Monitor::new(Clock::Pcr), Monitor::new(Clock::Arrival));
+    let (mut rest, mut lengths) = (stream, lengths.iter().cycle().zip(0_u64..));
+    while let Some((length, n)) = lengths.next().filter(|_| !rest.is_empty()) {
+        let (piece, left) = rest.split_at((*length).min(rest.len()));
+        pieces.feed(piece);
+        arriving.arrive(Duration::from_millis(n * *length as u64));
+        arriving.feed(piece);
+        rest = left;
+    }
+    assert_eq!(whole.counts(), pieces.counts());
+    assert_eq!(whole.indicators(), pieces.indicators());
+    assert_eq!(whole.pids(), pieces.pids());
+    assert_eq!((whole.bitrate(), whole.duration()), (pieces.bitrate(), pieces.duration()));
+    assert_eq!(whole.counts(), arriving.counts());
+    let mut continuity = Analyser::default();
+    continuity.feed(stream);
+    assert_eq!(continuity.counts(), whole.counts());
+    let pids = whole.pids();
+    assert!(pids.len() <= 8192 && pids.windows(2).all(|pair| pair[0].pid < pair[1].pid));
+    assert_eq!(pids.iter().map(|pid| pid.packets).sum::<u64>(), whole.counts().packets);
+    assert_eq!(pids.iter().map(|pid| pid.discontinuities).sum::<u64>(), whole.counts().discontinuities);
 }
 
 fn sound(counts: &Counts) {

@@ -27,13 +27,14 @@ pub(crate) struct Case {
 /// Sets one up.
 type Setup = fn() -> Case;
 
-const CASES: [(&str, Setup); 6] = [
+const CASES: [(&str, Setup); 7] = [
     ("p-line", line::playing),
     ("p-line-split", line::split),
     ("p-line-decode", line::decode),
     ("stb-report", stb::encode),
     ("player-datagram", player::decode),
     ("ts-clean", ts::clean),
+    ("ts-tr101290", ts::full),
 ];
 
 /// All of them with their names, set up one after the other.

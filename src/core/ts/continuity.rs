@@ -126,7 +126,7 @@ impl Continuity {
         counts: &mut Counts,
     ) -> Seen {
         let header = u32::from_be_bytes([packet[0], packet[1], packet[2], packet[3]]);
-        let Some(next) = self.next.get_mut((header >> 8 & 0x1fff) as usize) else { return Seen::Ignored };
+        let Some(next) = self.next.get_mut(usize::from(pid(header))) else { return Seen::Ignored };
         let is_next = header & COMPARED == next.header && (header & 0x20 == 0 || !is_flagged(packet));
         if let (true, Some(at)) = (is_next, at) {
             if header & 0xc0 != 0 {
@@ -233,7 +233,9 @@ impl Continuity {
         let listed = self.borrowing.get(..self.borrowed).unwrap_or_default();
         for number in listed {
             let number = usize::from(*number);
-            let (Some(next), Some(slot)) = (self.next.get_mut(number), self.slots.get(number)) else { continue };
+            let (Some(next), Some(slot)) = (self.next.get_mut(number), self.slots.get(number)) else {
+                continue;
+            };
             let at = std::mem::replace(&mut next.at, KEPT);
             let last = bytes.get(at as usize..).and_then(<[u8]>::first_chunk);
             if let (Some(last), Some(pid)) = (last, self.seen.get_mut(usize::from(*slot))) {
@@ -251,7 +253,7 @@ impl Next {
     const fn state(self, pid: &Pid) -> State {
         match self.header {
             NONE => pid.state,
-            header => State::At(header.wrapping_sub(1) as u8 & 0x0f),
+            header => State::At(header.wrapping_sub(1).to_be_bytes()[3] & 0x0f),
         }
     }
 }
@@ -273,8 +275,7 @@ impl State {
 /// The PID that a header names.
 #[inline(always)]
 pub(super) const fn pid(header: u32) -> u16 {
-    let [_, high, low, _] = header.to_be_bytes();
-    u16::from_be_bytes([high & 0x1f, low])
+    (header >> 8 & 0x1fff) as u16
 }
 
 /// The header of the packet behind one with this header, as far as it is [`COMPARED`].

@@ -11,6 +11,9 @@ pub(super) const STRIDES: [usize; 3] = [188, 192, 204];
 /// How many sync bytes in a row make sync.
 pub(super) const GOOD: usize = 5;
 
+/// So many packets are looked at together.
+const BATCH: usize = 32;
+
 /// More than is ever needed to tell whether a byte is the first of [`GOOD`] sync bytes.
 const WINDOW: usize = 2048;
 
@@ -57,6 +60,10 @@ impl Framer {
 
     pub(super) const fn in_sync(&self) -> bool {
         self.stride.is_some()
+    }
+
+    pub(super) const fn stride(&self) -> Option<usize> {
+        self.stride
     }
 
     pub(super) const fn packets(&self) -> u64 {
@@ -130,7 +137,7 @@ impl Framer {
 
     /// Takes whole packets with right sync bytes, one after the other; says how long they are, with what is between
     /// them and behind the last.
-    #[inline]
+    #[inline(always)]
     fn run(
         &mut self,
         stride: usize,
@@ -139,6 +146,23 @@ impl Framer {
         take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
     ) -> usize {
         let mut passed = 0;
+        // Looking at the sync bytes of several packets first has the memory fetch them all at once: what is done with
+        // one of them is too long for the processor to get to the next one while it waits.
+        while let Some(packets) = rest.get(passed..).and_then(|rest| rest.get(..BATCH * stride)) {
+            let wrong = |wrong: u8, packet: &[u8]| wrong | (packet.first().unwrap_or(&0) ^ SYNC);
+            if packets.chunks_exact(stride).fold(0, wrong) != 0 {
+                break;
+            }
+            // Callers give no more at once than 32 bits count.
+            let Ok(mut place) = u32::try_from(at + passed) else { break };
+            let step = u32::try_from(stride).unwrap_or_default();
+            for packet in packets.chunks_exact(stride) {
+                let Some(packet) = packet.first_chunk() else { break };
+                take(packet, Some(place));
+                place = place.wrapping_add(step);
+            }
+            passed += BATCH * stride;
+        }
         while let Some(packet) = rest.get(passed..).and_then(<[u8]>::first_chunk) {
             if packet[0] != SYNC {
                 break;

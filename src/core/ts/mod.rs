@@ -22,11 +22,19 @@
 
 mod continuity;
 mod framing;
+mod monitor;
+mod pcr;
+mod section;
+mod tables;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod timer;
 
 use self::continuity::Continuity;
 use self::framing::Framer;
+
+pub use self::monitor::{Clock, Indicators, Monitor, PidReport, Role};
+pub use self::tables::{Medium, StreamKind};
 
 /// Bytes of a transport packet.
 pub const PACKET: usize = 188;

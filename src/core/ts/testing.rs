@@ -5,6 +5,7 @@
 //! the analyser.
 
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     reason = "a test may panic; it has the whole file"
@@ -12,7 +13,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{NULL_PID, PACKET};
+use super::{Indicators, NULL_PID, PACKET};
+
+mod oracle;
+
+pub use self::oracle::judge_file;
 
 /// One transport packet, to be made to order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +113,63 @@ impl Packet {
         with
     }
 
+    /// With a PCR, in ticks of 27 MHz, modulo what one can hold.
+    #[must_use]
+    pub fn clock(self, ticks: u64) -> Self {
+        let (base, rest) = (ticks / 300 % (1 << 33), ticks % 300);
+        let mut with = self.with_adaptation();
+        with.0[5] |= 0x10;
+        with.0[6..12].copy_from_slice(&((base << 15) | 0x7e00 | rest).to_be_bytes()[2..]);
+        with
+    }
+
+    /// A section from its beginning on, or as much of it as there is room for, behind a pointer to it.
+    #[must_use]
+    pub fn section(self, section: &[u8]) -> Self {
+        self.section_from(Some(0), section)
+    }
+
+    /// What goes on of a section (`starts` is `None`); or so many bytes of another one, then one that begins here.
+    /// Filled up with stuffing.
+    #[must_use]
+    pub fn section_from(mut self, starts: Option<u8>, bytes: &[u8]) -> Self {
+        let from = self.payload_from();
+        self.0[from..].fill(0xff);
+        let mut at = from;
+        if let Some(pointer) = starts {
+            self.0[1] |= 0x40;
+            self.0[at] = pointer;
+            at += 1;
+        }
+        let length = bytes.len().min(PACKET - at);
+        self.0[at..at + length].copy_from_slice(&bytes[..length]);
+        self
+    }
+
+    /// With the beginning of a PES packet of pictures that has this PTS, in ticks of 90 kHz.
+    #[must_use]
+    pub fn pes(mut self, pts: u64) -> Self {
+        let byte = |shift: u32| u8::try_from(pts >> shift & 0xff).unwrap_or_default();
+        let head = [0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5];
+        let stamp = [0x21 | byte(29) & 0x0e, byte(22), byte(14) | 1, byte(7), byte(0) << 1 | 1];
+        let from = self.payload_from();
+        self.0[1] |= 0x40;
+        self.0[from..from + 9].copy_from_slice(&head);
+        self.0[from + 9..from + 14].copy_from_slice(&stamp);
+        self
+    }
+
+    /// With another byte there than before.
+    #[must_use]
+    pub fn corrupt(mut self, at: usize) -> Self {
+        self.0[at] ^= 0x55;
+        self
+    }
+
+    fn payload_from(&self) -> usize {
+        if self.0[3] & 0x20 == 0 { 4 } else { 5 + usize::from(self.0[4]) }
+    }
+
     /// With `transport_error_indicator`.
     #[must_use]
     pub fn transport_error(mut self) -> Self {
@@ -170,6 +232,50 @@ impl Muxer {
         let next = self.counters.get(&pid).copied().unwrap_or_default();
         Packet::new(pid, next.wrapping_sub(1)).adaptation_only()
     }
+}
+
+/// A whole section: its table, what stands where programme and stream numbers do, its version, its body.
+#[must_use]
+pub fn section(table: u8, number: u16, version: u8, body: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(body.len() + 9).unwrap_or(u16::MAX).to_be_bytes();
+    let mut section = vec![table, 0xb0 | high & 0x0f, low];
+    section.extend(number.to_be_bytes());
+    section.extend([0xc1 | version << 1, 0, 0]);
+    section.extend_from_slice(body);
+    let crc = crc_bit_by_bit(&section);
+    section.extend(crc.to_be_bytes());
+    section
+}
+
+/// A section of the programme association table: programmes and the PIDs of their maps.
+#[must_use]
+pub fn pat_section(version: u8, programmes: &[(u16, u16)]) -> Vec<u8> {
+    let entry =
+        |(programme, pid): &(u16, u16)| [programme.to_be_bytes(), (0xe000 | pid).to_be_bytes()].concat();
+    section(0, 1, version, &programmes.iter().flat_map(entry).collect::<Vec<_>>())
+}
+
+/// A programme's map: the PID of its clock, and types and PIDs of its streams.
+#[must_use]
+pub fn pmt_section(programme: u16, clock: u16, streams: &[(u8, u16)]) -> Vec<u8> {
+    let mut body = (0xe000 | clock).to_be_bytes().to_vec();
+    body.extend([0xf0, 0]);
+    for (stream_type, pid) in streams {
+        body.push(*stream_type);
+        body.extend((0xe000 | pid).to_be_bytes());
+        body.extend([0xf0, 0]);
+    }
+    section(2, programme, 0, &body)
+}
+
+/// CRC-32/MPEG-2, as H.222.0 annex A draws it: one bit after the other.
+fn crc_bit_by_bit(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for bit in bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)) {
+        let out = crc >> 31 != u32::from(bit);
+        crc = (crc << 1) ^ if out { 0x04c1_1db7 } else { 0 };
+    }
+    crc
 }
 
 /// The bytes of packets, at a stride of 188, 192 or 204.
@@ -259,34 +365,70 @@ impl Expected {
     }
 }
 
+/// What a packet is, by its counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Fine,
+    Duplicate,
+    /// With the estimate of how many are missing.
+    Gap(u64),
+    FragmentJump,
+    /// Its counter means nothing.
+    Ignored,
+}
+
 fn count_pid(packets: Vec<(usize, Vec<u8>)>) -> ExpectedPid {
     let mut count = ExpectedPid { packets: packets.len() as u64, ..ExpectedPid::default() };
-    let used: Vec<_> = packets.into_iter().filter(|(_, packet)| packet[3] & 0x30 != 0).collect();
-    // Whether a packet's counter is that of the one before, and so not one to be repeated.
-    let mut repeats = vec![false; used.len()];
-    for here in 1..used.len() {
-        let ((fragment_before, before), (fragment, packet)) = (&used[here - 1], &used[here]);
-        let has_payload = packet[3] & 0x10 != 0;
-        if packet[3] & 0x20 != 0 && packet[4] != 0 && packet[5] & 0x80 != 0 {
-            continue;
-        }
-        let step = (16 + (packet[3] & 15) - (before[3] & 15)) % 16;
-        let copy =
-            has_payload && step == 0 && !repeats[here - 1] && without_pcr(before) == without_pcr(packet);
-        let right = if has_payload { step == 1 } else { step == 0 };
-        repeats[here] = has_payload && step == 0;
-        if copy {
-            count.duplicates += 1;
-        } else if right {
-        } else if fragment != fragment_before {
-            count.fragment_jumps += 1;
-            repeats[here] = false;
-        } else {
-            count.discontinuities += 1;
-            count.lost_packets += if step == 0 { 0 } else { u64::from(step) - 1 };
+    for (_, class) in classify(packets) {
+        match class {
+            Class::Duplicate => count.duplicates += 1,
+            Class::FragmentJump => count.fragment_jumps += 1,
+            Class::Gap(lost) => {
+                count.discontinuities += 1;
+                count.lost_packets += lost;
+            }
+            Class::Fine | Class::Ignored => {}
         }
     }
     count
+}
+
+/// Packets of any PIDs, each with the number of its fragment.
+fn classify(packets: Vec<(usize, Vec<u8>)>) -> Vec<(Vec<u8>, Class)> {
+    // Of each PID, the last packet that counts, and whether its counter is that of the one before, and so not one to
+    // be repeated.
+    let mut last = BTreeMap::<u16, (usize, bool)>::new();
+    let mut classes = Vec::new();
+    for (here, (fragment, packet)) in packets.iter().enumerate() {
+        if pid(packet) == NULL_PID || packet[3] & 0x30 == 0 {
+            classes.push(Class::Ignored);
+            continue;
+        }
+        let has_payload = packet[3] & 0x10 != 0;
+        let is_flagged = packet[3] & 0x20 != 0 && packet[4] != 0 && packet[5] & 0x80 != 0;
+        let Some((before, repeats)) = last.get(&pid(packet)).copied().filter(|_| !is_flagged) else {
+            last.insert(pid(packet), (here, false));
+            classes.push(Class::Fine);
+            continue;
+        };
+        let (fragment_before, before) = &packets[before];
+        let step = (16 + (packet[3] & 15) - (before[3] & 15)) % 16;
+        let copy = has_payload && step == 0 && !repeats && without_pcr(before) == without_pcr(packet);
+        let right = if has_payload { step == 1 } else { step == 0 };
+        let mut repeats = has_payload && step == 0;
+        classes.push(if copy {
+            Class::Duplicate
+        } else if right {
+            Class::Fine
+        } else if fragment != fragment_before {
+            repeats = false;
+            Class::FragmentJump
+        } else {
+            Class::Gap(if step == 0 { 0 } else { u64::from(step) - 1 })
+        });
+        last.insert(pid(packet), (here, repeats));
+    }
+    packets.into_iter().map(|(_, packet)| packet).zip(classes).collect()
 }
 
 fn without_pcr(packet: &[u8]) -> Vec<u8> {
