@@ -29,6 +29,7 @@ mod service;
 mod signals;
 mod sockets;
 mod status;
+mod ts;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ const COMMANDS: &[Command] = &[
     Command { name: "status", summary: "show what the running daemon knows", run: status::run },
     Command { name: "check", summary: "check a provisioning file", run: check::run },
     Command { name: "line", summary: "take Media Analytics lines apart, list their keys", run: line::run },
+    Command { name: "ts", summary: "analyse a transport stream: a file, or from the network", run: ts::run },
     Command { name: "sample", summary: "print one network report for each interface, now", run: sample::run },
     Command { name: "doctor", summary: "say why a player is or is not seen", run: doctor::run },
     Command { name: "elements", summary: "check the table of hardware elements", run: elements::run },

@@ -11,6 +11,7 @@ use rstest::rstest;
 #[case::sample(&["sample", "--help"])]
 #[case::elements(&["elements", "--help"])]
 #[case::enable_tracer(&["enable-tracer", "--help"])]
+#[case::ts(&["ts", "--help"])]
 fn help_has_usage_examples_and_exit_codes(#[case] args: &[&str]) {
     let output = stbeacon(args).output().unwrap();
     let text = stdout(&output);

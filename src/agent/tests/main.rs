@@ -7,7 +7,6 @@ mod beacons;
 mod cli;
 mod common;
 mod completions;
-
 mod daemon;
 mod elements;
 mod enable_tracer;
@@ -19,4 +18,5 @@ mod spool;
 mod status;
 mod tls;
 mod trust;
+mod ts;
 mod uplink;
