@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::clock;
+use crate::utc::utc_text;
 
 /// The environment variable by which systemd says which file is the journal (systemd.exec(5)).
 const JOURNAL_ENV: &str = "JOURNAL_STREAM";
@@ -71,9 +71,9 @@ impl Style {
         };
         match self {
             Self::Journal => format!("<{priority}>{text}\n"),
-            Self::Plain { colour: false } => format!("{} {name} {text}\n", clock::utc_text(time)),
+            Self::Plain { colour: false } => format!("{} {name} {text}\n", utc_text(time)),
             Self::Plain { colour: true } => {
-                format!("{} \x1b[{colour}m{name}\x1b[0m {text}\n", clock::utc_text(time))
+                format!("{} \x1b[{colour}m{name}\x1b[0m {text}\n", utc_text(time))
             }
         }
     }

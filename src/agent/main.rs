@@ -30,6 +30,7 @@ mod signals;
 mod sockets;
 mod status;
 mod ts;
+mod utc;
 
 use std::process::ExitCode;
 

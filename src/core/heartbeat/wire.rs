@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The protocol's version.
 pub const PROTOCOL: &str = "2.8";
 
-/// One heartbeat. What is not known is left out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One heartbeat. What is not known is left out, and what is left out has its default where one is read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Heartbeat {
     /// What this is: `CwsSessionHb`.
     pub t: String,
@@ -31,55 +32,55 @@ pub struct Heartbeat {
     /// The box.
     pub pm: Platform,
     /// Name of the player framework.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub fw: String,
     /// Its version.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub fwv: String,
     /// The viewer.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub vid: String,
     /// The asset's name.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub an: String,
     /// The player's name.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub pn: String,
     /// Whether it is live.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub lv: Option<bool>,
     /// The content delivery network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rs: Option<String>,
     /// The stream's address.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub url: String,
     /// Length of the content, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cl: Option<u64>,
     /// Pictures a second as encoded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub efps: Option<u64>,
     /// Rendered pictures a second, sampled: the sum, rounded.
     pub rfpstot: u64,
     /// How many samples.
     pub rfpscnt: u64,
     /// Nominal bit rate, in kbit/s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub br: Option<u64>,
     /// Average of the nominal bit rate over the time played at a known one, in kbit/s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub avgbr: Option<u64>,
     /// Width of the picture, in pixels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub w: Option<u32>,
     /// Height of the picture, in pixels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub h: Option<u32>,
     /// The playhead, in ms.
     pub pht: u64,
     /// What is buffered, in ms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bl: Option<u64>,
     /// What it does, see [`PlayingState`].
     pub ps: u8,

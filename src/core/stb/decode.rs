@@ -19,6 +19,17 @@ pub struct Decoded {
     pub skipped: Vec<Skipped>,
 }
 
+/// A batch, as far as it could be understood.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// The reports, in the order in which they stand in the body.
+    pub reports: Vec<Report>,
+    /// What was left out because its type is not known.
+    pub skipped: Vec<Skipped>,
+    /// Why others were left out.
+    pub refused: Vec<DecodeError>,
+}
+
 /// A report whose type is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
@@ -60,14 +71,9 @@ pub enum DecodeError {
 /// # Errors
 /// See [`DecodeError`].
 pub fn decode_batch(body: &[u8]) -> Result<Decoded, DecodeError> {
-    let items = match serde_json::from_slice(&repair(body))? {
-        Value::Array(items) => items,
-        object @ Value::Object(_) => vec![object],
-        other => return Err(DecodeError::NotABatch(kind_of(&other))),
-    };
     let mut decoded = Decoded::default();
-    for (index, item) in items.iter().enumerate() {
-        match report(item) {
+    for (index, item) in items(body)?.iter().enumerate() {
+        match report(item, Manner::Exact) {
             Ok(report) => decoded.reports.push(report),
             Err(Fault::UnknownType(kind)) => decoded.skipped.push(Skipped { index, kind }),
             Err(Fault::Field { field, expected, found }) => {
@@ -78,19 +84,60 @@ pub fn decode_batch(body: &[u8]) -> Result<Decoded, DecodeError> {
     Ok(decoded)
 }
 
+/// Reads the body of a request as a receiver does that wants whatever can be had of it.
+///
+/// Besides what [`decode_batch`] takes: fields that are missing, `null` or nonsense have their defaults, and numbers may
+/// be decimal strings or fractions. A report without `type` or `timestamp`, or with an end before its beginning, is left
+/// out, and the others are not.
+///
+/// # Errors
+/// Where it is no batch at all.
+pub fn receive_batch(body: &[u8]) -> Result<Received, DecodeError> {
+    let mut received = Received::default();
+    for (index, item) in items(body)?.iter().enumerate() {
+        match report(item, Manner::Lenient) {
+            Ok(report) => received.reports.push(report),
+            Err(Fault::UnknownType(kind)) => received.skipped.push(Skipped { index, kind }),
+            Err(Fault::Field { field, expected, found }) => {
+                received.refused.push(DecodeError::Field { index, field, expected, found });
+            }
+        }
+    }
+    Ok(received)
+}
+
+fn items(body: &[u8]) -> Result<Vec<Value>, DecodeError> {
+    match serde_json::from_slice(&repair(body))? {
+        Value::Array(items) => Ok(items),
+        object @ Value::Object(_) => Ok(vec![object]),
+        other => Err(DecodeError::NotABatch(kind_of(&other))),
+    }
+}
+
 enum Fault {
     UnknownType(String),
     Field { field: String, expected: &'static str, found: String },
+}
+
+/// What is made of a field that is missing or not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// An error.
+    Exact,
+    /// Its default, wherever there is one.
+    Lenient,
 }
 
 /// The fields of one object.
 struct Fields<'a> {
     /// `""`, or the name of the field that holds the object, with a dot.
     path: &'static str,
-    map: &'a Map<String, Value>,
+    /// `None` where the object is missing and may be.
+    map: Option<&'a Map<String, Value>>,
+    manner: Manner,
 }
 
-fn report(item: &Value) -> Result<Report, Fault> {
+fn report(item: &Value, manner: Manner) -> Result<Report, Fault> {
     let Value::Object(map) = item else {
         return Err(Fault::Field {
             field: String::new(),
@@ -98,7 +145,7 @@ fn report(item: &Value) -> Result<Report, Fault> {
             found: kind_of(item).to_owned(),
         });
     };
-    let fields = Fields { path: "", map };
+    let fields = Fields { path: "", map: Some(map), manner };
     match fields.text("type")? {
         "network" => Ok(Report::Network(network(&fields)?)),
         "media" => Ok(Report::Media(media(&fields)?)),
@@ -137,33 +184,31 @@ fn media(fields: &Fields<'_>) -> Result<MediaReport, Fault> {
             frames_failed: fields.number("frames_failed")?,
         })
     };
-    let (begin, end) = (fields.number("begin")?, fields.number("end")?);
+    let (begin, end) = fields.bounds()?;
     let span = Span::new(begin, end).ok_or_else(|| {
         fields.fault("end", "a time not before begin", format!("{end}, {} s before it", begin - end))
     })?;
-    let media =
-        Media {
-            url: fields.owned("url")?,
-            avg_bitrate: fields.number("avg_bitrate")?,
-            discontinuities: fields.number("discontinuties")?,
-            id: fields.owned_if_known("id")?,
-            proto: fields.owned_if_known("proto")?,
-            video: frames(&fields.object("video", "video.")?)?,
-            audio: frames(&fields.object("audio", "audio.")?)?,
-            adaptive_bandwidth: match fields.map.get("adaptive_bandwidth") {
-                Some(_) => Some(fields.number("adaptive_bandwidth")?),
-                None => None,
-            },
-            qoe: match fields.map.get("qoe") {
-                Some(qoe) => {
-                    let qoe = serde::Deserialize::deserialize(qoe);
-                    Some(qoe.map_err(|error: serde_json::Error| {
-                        fields.fault("qoe", "figures", error.to_string())
-                    })?)
-                }
-                None => None,
-            },
-        };
+    let media = Media {
+        url: fields.owned("url")?,
+        avg_bitrate: fields.number("avg_bitrate")?,
+        discontinuities: fields.number("discontinuties")?,
+        id: fields.owned_if_known("id")?,
+        proto: fields.owned_if_known("proto")?,
+        video: frames(&fields.object("video", "video.")?)?,
+        audio: frames(&fields.object("audio", "audio.")?)?,
+        adaptive_bandwidth: match fields.get("adaptive_bandwidth") {
+            Some(_) => Some(fields.number("adaptive_bandwidth")?),
+            None => None,
+        },
+        qoe: match fields.get("qoe").map(serde::Deserialize::deserialize) {
+            Some(Ok(qoe)) => Some(qoe),
+            Some(Err(error)) if fields.manner == Manner::Exact => {
+                let error: serde_json::Error = error;
+                return Err(fields.fault("qoe", "figures", error.to_string()));
+            }
+            _ => None,
+        },
+    };
     Ok(MediaReport { timestamp: fields.timestamp()?, span, media })
 }
 
@@ -176,36 +221,84 @@ impl<'a> Fields<'a> {
         self.fault(name, expected, "nothing".to_owned())
     }
 
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        let is_there = |value: &&Value| self.manner == Manner::Exact || !value.is_null();
+        self.map.and_then(|map| map.get(name)).filter(is_there)
+    }
+
+    /// What stands there for want of anything better, if that will do; else the fault.
+    fn or_default<T: Default>(&self, fault: Fault) -> Result<T, Fault> {
+        if self.manner == Manner::Lenient { Ok(T::default()) } else { Err(fault) }
+    }
+
     fn timestamp(&self) -> Result<u64, Fault> {
         let expected = "UNIX seconds";
-        match self.map.get("timestamp") {
+        match self.get("timestamp") {
             Some(Value::String(text)) if text.bytes().all(|b| b.is_ascii_digit()) => {
                 text.parse().map_err(|_| self.fault("timestamp", expected, format!("{text:?}")))
             }
-            Some(value) => value.as_u64().ok_or_else(|| self.fault("timestamp", expected, shown(value))),
+            Some(value) => match value.as_u64().or_else(|| self.lenient_number(value)) {
+                Some(number) => Ok(number),
+                None => Err(self.fault("timestamp", expected, shown(value))),
+            },
             None => Err(self.missing("timestamp", expected)),
         }
     }
 
+    /// Beginning and end; where a lenient reader finds none, both are when it was measured.
+    fn bounds(&self) -> Result<(u64, u64), Fault> {
+        if self.manner == Manner::Exact {
+            return Ok((self.number("begin")?, self.number("end")?));
+        }
+        let number = |name| self.get(name).and_then(|value| self.lenient_number(value));
+        let end = number("end").map_or_else(|| self.timestamp(), Ok)?;
+        Ok((number("begin").unwrap_or(end), end))
+    }
+
     fn number(&self, name: &str) -> Result<u64, Fault> {
         let expected = "an integer not below 0";
-        let value = self.map.get(name).ok_or_else(|| self.missing(name, expected))?;
-        value.as_u64().ok_or_else(|| self.fault(name, expected, shown(value)))
+        let Some(value) = self.get(name) else { return self.or_default(self.missing(name, expected)) };
+        match value.as_u64().or_else(|| self.lenient_number(value)) {
+            Some(number) => Ok(number),
+            None => self.or_default(self.fault(name, expected, shown(value))),
+        }
+    }
+
+    /// A number that is written as a text or with a fraction.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to what fits before it is cast"
+    )]
+    fn lenient_number(&self, value: &Value) -> Option<u64> {
+        if self.manner == Manner::Exact {
+            return None;
+        }
+        match value {
+            Value::String(text) => text.trim().parse().ok(),
+            _ => value.as_u64().or_else(|| value.as_f64().map(|number| number.clamp(0.0, 1e18) as u64)),
+        }
     }
 
     fn text(&self, name: &str) -> Result<&'a str, Fault> {
         let expected = "a string";
-        let value = self.map.get(name).ok_or_else(|| self.missing(name, expected))?;
-        value.as_str().ok_or_else(|| self.fault(name, expected, shown(value)))
+        let Some(value) = self.get(name) else { return self.or_default(self.missing(name, expected)) };
+        match value.as_str() {
+            Some(text) => Ok(text),
+            None => self.or_default(self.fault(name, expected, shown(value))),
+        }
     }
 
     fn owned(&self, name: &str) -> Result<String, Fault> {
-        self.text(name).map(str::to_owned)
+        match self.get(name) {
+            Some(Value::Number(number)) if self.manner == Manner::Lenient => Ok(number.to_string()),
+            _ => self.text(name).map(str::to_owned),
+        }
     }
 
     /// For a field that the stock page has "if known".
     fn owned_if_known(&self, name: &str) -> Result<String, Fault> {
-        if self.map.contains_key(name) { self.owned(name) } else { Ok(String::new()) }
+        if self.get(name).is_some() { self.owned(name) } else { Ok(String::new()) }
     }
 
     fn address(&self, name: &str) -> Result<Option<Ipv4Addr>, Fault> {
@@ -213,21 +306,25 @@ impl<'a> Fields<'a> {
         if text.is_empty() {
             return Ok(None);
         }
-        let address = text.parse();
-        address.map(Some).map_err(|_| self.fault(name, "an IPv4 address or \"\"", format!("{text:?}")))
+        match text.parse() {
+            Ok(address) => Ok(Some(address)),
+            Err(_) => self.or_default(self.fault(name, "an IPv4 address or \"\"", format!("{text:?}"))),
+        }
     }
 
     fn duplex(&self, name: &str) -> Result<Duplex, Fault> {
         match self.text(name)? {
             "full" => Ok(Duplex::Full),
             "half" => Ok(Duplex::Half),
-            other => Err(self.fault(name, "\"full\" or \"half\"", format!("{other:?}"))),
+            other => self.or_default(self.fault(name, "\"full\" or \"half\"", format!("{other:?}"))),
         }
     }
 
     fn object(&self, name: &str, path: &'static str) -> Result<Self, Fault> {
-        match self.map.get(name) {
-            Some(Value::Object(map)) => Ok(Self { path, map }),
+        let inner = |map| Self { path, map, manner: self.manner };
+        match self.get(name) {
+            Some(Value::Object(map)) => Ok(inner(Some(map))),
+            _ if self.manner == Manner::Lenient => Ok(inner(None)),
             Some(other) => Err(self.fault(name, "an object", shown(other))),
             None => Err(self.missing(name, "an object")),
         }

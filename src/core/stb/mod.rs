@@ -54,7 +54,7 @@ use std::borrow::Borrow;
 
 use serde::Serializer;
 
-pub use self::decode::{DecodeError, Decoded, Skipped, decode_batch};
+pub use self::decode::{DecodeError, Decoded, Received, Skipped, decode_batch, receive_batch};
 pub use self::kept::Kept;
 pub use self::measured::{Measured, MediaOptions};
 pub use self::qoe::{AgentAnswers, AgentDrops, AgentFigures, PerMedium, Qoe};

@@ -473,3 +473,45 @@ proptest! {
         let _ = decode_batch(&body);
     }
 }
+
+/// What a receiver makes of what devices in the field leave out or write otherwise.
+#[rstest]
+#[case::nothing_but_times(r#"[{"type":"media","timestamp":40,"begin":10,"end":40}]"#, 1, 0, 0)]
+#[case::nulls(
+    r#"[{"type":"media","timestamp":40,"begin":10,"end":40,"url":null,"video":null,"avg_bitrate":null}]"#,
+    1,
+    0,
+    0
+)]
+#[case::strings(r#"[{"type":"media","timestamp":"40","begin":"10","end":"40","id":233}]"#, 1, 0, 0)]
+#[case::fractions(
+    r#"[{"type":"network","timestamp":40.7,"speed":99.9,"duplex":"quarter","ip":"x"}]"#,
+    1,
+    0,
+    0
+)]
+#[case::no_times_but_one(r#"[{"type":"media","timestamp":40}]"#, 1, 0, 0)]
+#[case::bad_figures(r#"[{"type":"media","timestamp":40,"qoe":7}]"#, 1, 0, 0)]
+#[case::no_timestamp(r#"[{"type":"media"},{"type":"network","timestamp":7}]"#, 1, 0, 1)]
+#[case::backwards(r#"[{"type":"media","timestamp":40,"begin":41,"end":40}]"#, 0, 0, 1)]
+#[case::no_report(r#"[7,{"timestamp":1},{"type":"cpu","timestamp":1}]"#, 0, 2, 1)]
+fn received_leniently(
+    #[case] body: &str,
+    #[case] reports: usize,
+    #[case] skipped: usize,
+    #[case] refused: usize,
+) {
+    let received = receive_batch(body.as_bytes()).unwrap();
+    let counts = (received.reports.len(), received.skipped.len(), received.refused.len());
+    assert_eq!(counts, (reports, skipped, refused), "{received:?}");
+}
+
+#[test]
+fn a_lenient_receiver_reads_the_same_of_what_is_right() {
+    let exact = decode_batch(STOCK_BATCH.as_bytes()).unwrap();
+    let lenient = receive_batch(STOCK_BATCH.as_bytes()).unwrap();
+    assert_eq!(lenient.reports, exact.reports);
+    assert_eq!(lenient.reports, [stock_media(), stock_network()]);
+    assert!(matches!(receive_batch(b"{\"type\""), Err(DecodeError::Json(_))));
+    assert!(matches!(receive_batch(b"7"), Err(DecodeError::NotABatch(_))));
+}
