@@ -1,0 +1,62 @@
+//! What all requests share, and which of them goes where.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+
+use crate::access::Access;
+use crate::insights;
+use crate::keeper::Keeper;
+use crate::receive::limit::Limit;
+use crate::receive::{receive, unauthorized};
+use crate::store::Reader;
+
+/// Who sends a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What all requests share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) keeper: Keeper,
+    pub(crate) reader: Arc<Mutex<dyn Reader>>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) limit: Arc<Limit>,
+    /// Between two heartbeats, in ms.
+    pub(crate) beat_interval: u64,
+    /// Name of the account that the API answers for.
+    pub(crate) account: Arc<str>,
+}
+
+/// Questions have their paths; everything else is what boxes send, at whatever path they like.
+pub(crate) fn router(app: App) -> Router {
+    let questions = Router::new()
+        .route("/-/status", get(status))
+        .merge(insights::router())
+        .layer(middleware::from_fn_with_state(app.clone(), only_with_password));
+    questions.fallback(receive).with_state(app)
+}
+
+async fn only_with_password(State(app): State<App>, request: Request, next: Next) -> Response {
+    if app.access.lets_in(request.headers()) { next.run(request).await } else { unauthorized() }
+}
+
+/// How the collector fares.
+async fn status(State(app): State<App>) -> Response {
+    let status = app.keeper.status();
+    let received: serde_json::Map<_, _> =
+        status.counts.named().into_iter().map(|(name, number)| (name.to_owned(), number.into())).collect();
+    let body = json!({
+        "running_sessions": status.running,
+        "store_writable": status.is_writable,
+        "received": received,
+    });
+    ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}

@@ -1,0 +1,457 @@
+//! All sessions that run, and what has changed since it was last written down.
+//!
+//! Pure but for the store that it asks for sessions that have ended. Whoever drives it writes each [`Changes`] in one
+//! transaction and only then answers those who told it; where that fails, the book is opened again from the store, as
+//! after a restart.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use stbeacon_core::stb::NetworkReport;
+use thiserror::Error;
+
+use crate::figures::Figures;
+use crate::labels::{Dimension, Labels};
+use crate::rules::Rules;
+use crate::session::{Context, Key, Ledger, Session, beat, line, report};
+use crate::store::{Store, StoreError};
+use crate::time::{Minute, UnixMs};
+
+/// Most sessions that run at once; more are not taken.
+pub(crate) const MAX_LIVE: usize = 1_000_000;
+
+/// Something that was received.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    /// A report of a play-back.
+    Media(Box<report::Received>),
+    /// A report of a network interface.
+    Network { device: String, report: Box<NetworkReport> },
+    /// A line.
+    Line(Box<line::Received>),
+    /// A heartbeat.
+    Beat(Box<beat::Received>),
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] StoreError),
+    #[error("{MAX_LIVE} sessions run; there is no room for another")]
+    Full,
+    #[error(transparent)]
+    Line(#[from] line::Unusable),
+}
+
+/// Where figures are added up: of which dimension, of which value of it, in which minute.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) dimension: Dimension,
+    pub(crate) minute: Minute,
+    pub(crate) value: String,
+}
+
+/// What is to be written down.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// As they are now.
+    pub(crate) sessions: Vec<Session>,
+    /// To be added.
+    pub(crate) rollups: BTreeMap<Place, Figures>,
+    /// Box and measurement.
+    pub(crate) networks: Vec<(String, NetworkReport)>,
+    pub(crate) counts: Counts,
+}
+
+/// What has come, since the store was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) reports: i64,
+    pub(crate) lines: i64,
+    pub(crate) heartbeats: i64,
+    /// What was there before.
+    pub(crate) repeated: i64,
+}
+
+/// The book.
+#[derive(Debug)]
+pub(crate) struct Book {
+    live: HashMap<Key, Session>,
+    rules: Rules,
+    beat_interval: u64,
+    /// Before that nobody could be heard.
+    opened: UnixMs,
+    touched: BTreeSet<Key>,
+    changes: Changes,
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Both together.
+    pub(crate) const fn plus(self, more: &Self) -> Self {
+        Self {
+            reports: self.reports.saturating_add(more.reports),
+            lines: self.lines.saturating_add(more.lines),
+            heartbeats: self.heartbeats.saturating_add(more.heartbeats),
+            repeated: self.repeated.saturating_add(more.repeated),
+        }
+    }
+
+    /// Name and number.
+    pub(crate) const fn named(&self) -> [(&'static str, i64); 4] {
+        [
+            ("reports", self.reports),
+            ("lines", self.lines),
+            ("heartbeats", self.heartbeats),
+            ("repeated", self.repeated),
+        ]
+    }
+}
+
+// === impl Changes ===
+
+impl Changes {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+            && self.rollups.is_empty()
+            && self.networks.is_empty()
+            && self.counts == Counts::default()
+    }
+
+    fn add(&mut self, labels: &Labels, ledger: Ledger) {
+        for (minute, figures) in ledger.0 {
+            for (dimension, value) in labels.all() {
+                let place = Place { dimension, minute, value: value.to_owned() };
+                *self.rollups.entry(place).or_default() += figures;
+            }
+        }
+    }
+}
+
+// === impl Book ===
+
+impl Book {
+    /// Opens the book at `now` with the sessions that run. `beat_interval` in ms.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) fn open(
+        store: &mut dyn Store,
+        rules: Rules,
+        beat_interval: u64,
+        now: UnixMs,
+    ) -> Result<Self, StoreError> {
+        let live = store.running()?.into_iter().map(|session| (session.key.clone(), session)).collect();
+        let (touched, changes) = (BTreeSet::new(), Changes::default());
+        Ok(Self { live, rules, beat_interval, opened: now, touched, changes })
+    }
+
+    /// Forgets what was not written, and goes on from what is.
+    ///
+    /// # Errors
+    /// Where the store cannot be read; the book is as it was.
+    pub(crate) fn reopen(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        *self = Self::open(store, self.rules.clone(), self.beat_interval, self.opened)?;
+        Ok(())
+    }
+
+    /// How many sessions run.
+    pub(crate) fn running(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Takes a message that came at `now`.
+    ///
+    /// # Errors
+    /// Where it is of no use or there is no room for it; nothing has changed then.
+    pub(crate) fn take(
+        &mut self,
+        message: Message,
+        now: UnixMs,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal> {
+        match message {
+            Message::Media(received) => self.take_media(&received, now, store),
+            Message::Network { device, report } => {
+                self.changes.counts.reports += 1;
+                self.changes.networks.push((device, *report));
+                Ok(())
+            }
+            Message::Line(received) => self.take_line(&received, now, store),
+            Message::Beat(received) => self.take_beat(&received, now, store),
+        }
+    }
+
+    /// Ends sessions that have been silent for too long. One that could not be heard was not silent.
+    pub(crate) fn end_silent(&mut self, now: UnixMs) {
+        let opened = self.opened;
+        let is_silent = |session: &Session| session.deadline(opened).is_some_and(|deadline| deadline <= now);
+        let silent: Vec<_> =
+            self.live.iter().filter(|(_, session)| is_silent(session)).map(|(key, _)| key.clone()).collect();
+        for key in silent {
+            let Some(mut session) = self.live.remove(&key) else { continue };
+            let mut ledger = Ledger::default();
+            session.end_by_silence(&self.context(now), &mut ledger);
+            self.put(session, ledger);
+        }
+    }
+
+    /// What has changed since this was last asked. Sessions that have ended are not known here any more afterwards.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        let mut changes = std::mem::take(&mut self.changes);
+        for key in std::mem::take(&mut self.touched) {
+            let Some(session) = self.live.get(&key) else { continue };
+            changes.sessions.push(session.clone());
+            if session.end.is_some() {
+                self.live.remove(&key);
+            }
+        }
+        changes
+    }
+
+    fn take_media(
+        &mut self,
+        received: &report::Received,
+        now: UnixMs,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal> {
+        let (mut key, other) = received.keys();
+        let mut found = self.find(&key, store)?;
+        if let Some(other) = other.filter(|_| found.as_ref().is_some_and(|found| received.is_after(found))) {
+            found = self.find(&other, store)?;
+            key = other;
+        }
+        let before = found.clone();
+        let mut ledger = Ledger::default();
+        let session = received.apply(key, found, &self.context(now), &mut ledger);
+        self.changes.counts.reports += 1;
+        self.changes.counts.repeated += i64::from(before.as_ref() == Some(&session));
+        self.put(session, ledger);
+        Ok(())
+    }
+
+    fn take_line(
+        &mut self,
+        received: &line::Received,
+        now: UnixMs,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal> {
+        let found = self.find(&received.key(), store)?;
+        let mut ledger = Ledger::default();
+        let (session, taken) = received.apply(found, &self.context(now), &mut ledger)?;
+        self.changes.counts.lines += 1;
+        self.changes.counts.repeated += i64::from(taken == line::Taken::Repeated);
+        if let Some(session) = session {
+            self.put(session, ledger);
+        }
+        Ok(())
+    }
+
+    fn take_beat(
+        &mut self,
+        received: &beat::Received,
+        now: UnixMs,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal> {
+        let found = self.find(&received.key(), store)?;
+        let mut ledger = Ledger::default();
+        let (session, is_news) = received.apply(found, &self.context(now), &mut ledger);
+        self.changes.counts.heartbeats += 1;
+        self.changes.counts.repeated += i64::from(!is_news);
+        self.put(session, ledger);
+        Ok(())
+    }
+
+    /// A session by its key, whether it runs or has ended.
+    fn find(&self, key: &Key, store: &mut dyn Store) -> Result<Option<Session>, Refusal> {
+        if let Some(session) = self.live.get(key) {
+            return Ok(Some(session.clone()));
+        }
+        let found = store.session(key)?;
+        if found.is_none() && self.live.len() >= MAX_LIVE {
+            return Err(Refusal::Full);
+        }
+        Ok(found)
+    }
+
+    fn put(&mut self, session: Session, ledger: Ledger) {
+        self.changes.add(&session.labels, ledger);
+        self.touched.insert(session.key.clone());
+        self.live.insert(session.key.clone(), session);
+    }
+
+    const fn context(&self, now: UnixMs) -> Context<'_> {
+        Context { now, rules: &self.rules, beat_interval: self.beat_interval }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::labels::Known;
+    use crate::store::{Reader, Span, Sqlite};
+    use crate::tests_golden as golden;
+    use crate::time::UnixMs;
+
+    const T0: UnixMs = UnixMs(1_700_000_000_000);
+
+    fn line(at: u64, text: &str) -> (u64, Message) {
+        (at, Message::Line(Box::new(line::Received::read(text, "192.0.2.1", "192.0.2.0/24").unwrap())))
+    }
+
+    fn beat(at: u64, body: &str) -> (u64, Message) {
+        let received = beat::Received::read(body.as_bytes(), "192.0.2.1", "192.0.2.0/24").unwrap();
+        (at, Message::Beat(Box::new(received)))
+    }
+
+    fn reports(at: u64, body: &str) -> Vec<(u64, Message)> {
+        let reports = stbeacon_core::stb::receive_batch(body.as_bytes()).unwrap().reports;
+        reports
+            .into_iter()
+            .map(|report| {
+                let device = "00:11:22:33:44:55".to_owned();
+                let message = match report {
+                    stbeacon_core::stb::Report::Network(report) => {
+                        Message::Network { device, report: Box::new(report) }
+                    }
+                    stbeacon_core::stb::Report::Media(report) => {
+                        let subnet = "192.0.2.0/24".to_owned();
+                        Message::Media(Box::new(report::Received { device, subnet, report }))
+                    }
+                };
+                (at, message)
+            })
+            .collect()
+    }
+
+    /// All that the agent's own tests have pinned.
+    fn everything() -> Vec<(u64, Message)> {
+        let mut all = Vec::new();
+        for name in [
+            "vod_with_seeks_and_pauses",
+            "error_after_start",
+            "failure_before_start",
+            "live_with_rebuffers_astride_a_line",
+            "title_switch",
+            "abr_with_switches_up_and_down",
+            "ads_before_amid_and_after",
+            "servers_dimensions_and_delivery",
+            "power_cut_and_restart",
+        ] {
+            // They all begin with the same attempt id.
+            let own = |text: &str| text.replace("~c=00000000", &format!("~c={name}"));
+            all.extend(golden::lines(name).iter().map(|(at, text)| line(*at, &own(text))));
+        }
+        all.extend(golden::heartbeats().iter().map(|(at, body)| beat(*at, body)));
+        all.extend(reports(50_000, &golden::reports("media")));
+        all.extend(reports(50_000, &golden::reports("extended_media")));
+        all.extend(reports(60_000, &golden::reports("network")));
+        all
+    }
+
+    /// Sums of a dimension as the store tells them, over all time.
+    fn sums(reader: &mut dyn Reader, dimension: u32) -> Figures {
+        let span = Span { dimension, from: Minute(0), until: Minute(u64::MAX) };
+        let by_value = reader.values(&span).unwrap().into_iter().map(|(_, figures)| figures);
+        let by_value = by_value.fold(Figures::default(), plus);
+        let by_minute = reader.minutes(&span).unwrap().into_iter().map(|(_, figures)| figures);
+        assert_eq!(by_minute.fold(Figures::default(), plus), by_value);
+        by_value
+    }
+
+    fn plus(mut sum: Figures, more: Figures) -> Figures {
+        sum += more;
+        sum
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        /// However what comes is mixed, repeated, cut into transactions and interrupted by restarts, roll-ups of each
+        /// dimension add up to what the sessions add up to.
+        #[test]
+        fn rollups_add_up_to_sessions(
+            lost in prop::collection::btree_set(0_usize..60, 0..12),
+            repeated in prop::collection::btree_set(0_usize..60, 0..12),
+            written in prop::collection::btree_set(0_usize..60, 0..20),
+            restarted in prop::collection::btree_set(0_usize..60, 0..5),
+            late in 0_u64..4_000_000,
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let mut store = Sqlite::open(directory.path()).unwrap();
+            let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+            let mut messages = everything();
+            messages.sort_by_key(|(at, _)| *at);
+            let mut networks = 0;
+            for (index, (at, message)) in messages.into_iter().enumerate() {
+                if lost.contains(&index) {
+                    continue;
+                }
+                networks += usize::from(matches!(message, Message::Network { .. }));
+                if repeated.contains(&index) {
+                    book.take(message.clone(), T0 + at, &mut store).unwrap();
+                }
+                book.take(message, T0 + at, &mut store).unwrap();
+                if written.contains(&index) || restarted.contains(&index) {
+                    store.write(&book.take_changes()).unwrap();
+                }
+                if restarted.contains(&index) {
+                    drop(store);
+                    store = Sqlite::open(directory.path()).unwrap();
+                    book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+                }
+            }
+            book.end_silent(T0 + 310_000 + late);
+            store.write(&book.take_changes()).unwrap();
+
+            let sessions = store.all().unwrap();
+            let expected = sessions.iter().map(|session| session.total).fold(Figures::default(), plus);
+            prop_assert!(expected.attempts >= 9);
+            let mut reader = Sqlite::reader(directory.path()).unwrap();
+            prop_assert_eq!(sums(&mut reader, 0), expected);
+            for known in Known::ALL {
+                prop_assert_eq!(sums(&mut reader, known.id()), expected, "{}", known.name());
+            }
+            prop_assert_eq!(book.running(), sessions.iter().filter(|session| session.end.is_none()).count());
+            prop_assert_eq!(store.networks().unwrap(), networks);
+        }
+    }
+
+    #[test]
+    fn a_collector_that_was_away_does_not_take_that_for_silence() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(directory.path()).unwrap();
+        let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+        let (_, message) = beat(0, &golden::heartbeats()[0].1);
+        book.take(message, T0, &mut store).unwrap();
+        store.write(&book.take_changes()).unwrap();
+
+        // It runs again an hour later; a session that is told by heartbeats may be silent for 100 s.
+        let again = T0 + 3_600_000;
+        let mut book = Book::open(&mut store, Rules::default(), 20_000, again).unwrap();
+        book.end_silent(again + 99_999);
+        assert_eq!(book.running(), 1);
+        book.end_silent(again + 100_000);
+        let ended = book.take_changes().sessions;
+        assert_eq!((book.running(), ended[0].end.unwrap().at), (0, T0 + 100));
+    }
+
+    #[test]
+    fn what_was_not_written_is_forgotten_and_may_come_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(directory.path()).unwrap();
+        let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+        let (_, message) = line(0, "a=I~c=1~d=box~e=0~f=R~w=0");
+        book.take(message.clone(), T0, &mut store).unwrap();
+        book.reopen(&mut store).unwrap();
+        assert_eq!(book.running(), 0);
+        book.take(message, T0, &mut store).unwrap();
+        let changes = book.take_changes();
+        assert_eq!((changes.sessions.len(), changes.counts.repeated), (1, 0));
+        assert!(book.take_changes().is_empty());
+    }
+}

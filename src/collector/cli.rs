@@ -1,0 +1,180 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::{Arg, ValueExt};
+use log::LevelFilter;
+
+use crate::labels::clipped;
+use crate::rules::Rules;
+
+const HELP: &str = "\
+Receive STB statistics reports, Media Analytics lines and heartbeats from boxes, and answer what they came to.
+
+Usage: stbeacon-collector [OPTIONS]
+
+Options:
+      --listen ADDRESS:PORT
+                         where boxes send to and tools ask [default: 127.0.0.1:8480; env: STBEACON_COLLECTOR_LISTEN]
+      --data DIR         where everything is kept; is made if it is not there [default: /var/lib/stbeacon-collector;
+                         env: STATE_DIRECTORY]
+      --credentials FILE those who may ask, a line each, USER:PASSWORD or bearer TOKEN; only its owner may read it.
+                         Must be there to listen on anything but loopback [default: none]
+      --boxes-too        boxes, too, have to show one of them; heartbeats of other makers' players cannot
+      --rate N           requests a second from one address, on average; a report weighs as much again for each half
+                         hour that it tells of. 0 for no limit [default: 50]
+      --heartbeat-interval SECONDS
+                         what players are told to keep to, 1 to 3600 [default: 20]
+      --business-error RULE
+                         failures with such an error are the business's, not the technology's: equals:TEXT,
+                         notequals:TEXT, contains:TEXT or notcontains:TEXT; may be given several times
+      --account NAME     what the API calls the account [default: stbeacon]
+      --log LEVEL        error, warn, info or debug [default: info; env: STBEACON_LOG]
+  -h, --help             this text
+  -V, --version          the version
+
+Takes, at any path but those below:
+  POST JSON                        STB statistics; gzip too. The header Mac-Address tells the box, else its address
+  GET  …?a=P~c=…                   Media Analytics lines
+  POST …/0/wsg                     heartbeats
+Answers:
+  GET  /insights/2.4/metrics.json  and accounts.json, filters.json, metriclens_dimension_list.json; 2.6 as well
+  GET  /-/status                   how the collector fares
+
+Signals:
+  SIGTERM, SIGINT  answer what has come, write it, and end
+
+Examples:
+  stbeacon-collector --data ./data
+  stbeacon-collector --listen 0.0.0.0:8480 --data /srv/qoe --credentials /etc/stbeacon/collector.users
+  curl 'http://127.0.0.1:8480/insights/2.4/metrics.json?metrics=attempts,plays&account=1&filter_ids=1'
+  curl 'http://127.0.0.1:8480/insights/2.6/metrics.json?metrics=quality_metriclens&account=1&filter_ids=1&metriclens_dimension_id=11'
+
+Exit codes: 0 fine; 1 a file cannot be had or is not what it should be; 2 the command line is wrong;
+            3 the machine lacks something (permission, directory, a free port).
+";
+
+/// What is wanted.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    Print(String),
+    Run(Box<Settings>),
+}
+
+/// What the collector is told.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) credentials: Option<PathBuf>,
+    pub(crate) asks_boxes: bool,
+    /// Requests a second from one address; 0 for no limit.
+    pub(crate) rate: u32,
+    /// In ms.
+    pub(crate) beat_interval: u64,
+    pub(crate) rules: Rules,
+    pub(crate) account: String,
+    pub(crate) level: LevelFilter,
+}
+
+/// Why it cannot be done.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+/// Reads the command line.
+pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut listen = variable("STBEACON_COLLECTOR_LISTEN").unwrap_or_else(|| "127.0.0.1:8480".to_owned());
+    // systemd may name several, with colons between (systemd.exec(5)).
+    let state = variable("STATE_DIRECTORY").and_then(|all| all.split(':').next().map(PathBuf::from));
+    let mut data = state.unwrap_or_else(|| "/var/lib/stbeacon-collector".into());
+    let (mut credentials, mut asks_boxes, mut rate, mut seconds) = (None, false, 50, 20);
+    let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
+    let mut level = variable("STBEACON_LOG");
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("listen") => listen = args.value()?.string()?,
+            Arg::Long("data") => data = args.value()?.into(),
+            Arg::Long("credentials") => credentials = Some(args.value()?.into()),
+            Arg::Long("boxes-too") => asks_boxes = true,
+            Arg::Long("rate") => rate = args.value()?.parse()?,
+            Arg::Long("heartbeat-interval") => seconds = args.value()?.parse()?,
+            Arg::Long("business-error") => rules.0.push(args.value()?.parse()?),
+            Arg::Long("account") => account = clipped(&args.value()?.string()?, 64),
+            Arg::Long("log") => level = Some(args.value()?.string()?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Invocation::Print(HELP.to_owned())),
+            Arg::Long("version") | Arg::Short('V') => {
+                let version = concat!("stbeacon-collector ", env!("CARGO_PKG_VERSION"), "\n");
+                return Ok(Invocation::Print(version.to_owned()));
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let listen = listen.parse().map_err(|_| {
+        Failure::usage(format!(
+            "--listen {listen:?}: expected ADDRESS:PORT such as 127.0.0.1:8480 or [::1]:8480"
+        ))
+    })?;
+    if !(1..=3600).contains(&seconds) {
+        return Err(Failure::usage(format!("--heartbeat-interval {seconds}: expected 1 to 3600 seconds")));
+    }
+    if asks_boxes && credentials.is_none() {
+        return Err(Failure::usage("--boxes-too needs --credentials FILE"));
+    }
+    let level = match level.as_deref() {
+        None | Some("info") => LevelFilter::Info,
+        Some("error") => LevelFilter::Error,
+        Some("warn") => LevelFilter::Warn,
+        Some("debug") => LevelFilter::Debug,
+        Some(other) => {
+            return Err(Failure::usage(format!("log level {other:?} is none of error, warn, info, debug")));
+        }
+    };
+    let beat_interval = seconds * 1000;
+    let settings =
+        Settings { listen, data, credentials, asks_boxes, rate, beat_interval, rules, account, level };
+    Ok(Invocation::Run(Box::new(settings)))
+}
+
+/// Prints to standard output; a reader that has gone away is no failure.
+pub(crate) fn print(text: &str) {
+    use std::io::Write;
+
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// A file is not what it should be.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// The command line is wrong.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    /// The machine lacks something.
+    pub(crate) fn environment(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
+    }
+
+    /// Tells the user, and gives what to exit with.
+    pub(crate) fn report(&self) -> ExitCode {
+        eprintln!("stbeacon-collector: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<lexopt::Error> for Failure {
+    fn from(error: lexopt::Error) -> Self {
+        Self::usage(format!("{error}; see --help"))
+    }
+}

@@ -1,0 +1,196 @@
+//! The one thread that holds the book and writes the store.
+//!
+//! Whatever has come while the last transaction was written goes into the next one together (group commit), and is
+//! answered when that is on the disk. What does not fit in the queue is refused at once: the box keeps it and comes again.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::book::{Book, Counts, Message, Refusal};
+use crate::store::Store;
+use crate::time;
+
+/// Most requests that wait.
+const QUEUE: usize = 4096;
+/// Most requests in a transaction.
+const BATCH: usize = 1024;
+/// How often it is looked for sessions that are silent.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The messages of one request.
+struct Job {
+    messages: Vec<Message>,
+    answer: oneshot::Sender<Result<(), Trouble>>,
+}
+
+/// Why messages were not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Not now: the store fails, or there is too much of it.
+    NotNow,
+    /// Never: they are of no use.
+    Useless(String),
+}
+
+/// How the collector fares.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Status {
+    pub(crate) running: usize,
+    pub(crate) counts: Counts,
+    /// The store takes what is written.
+    pub(crate) is_writable: bool,
+}
+
+/// What requests are handed to.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeper {
+    jobs: SyncSender<Job>,
+    status: Arc<Mutex<Status>>,
+}
+
+/// The thread's own.
+struct Worker {
+    jobs: Receiver<Job>,
+    book: Book,
+    store: Box<dyn Store>,
+    status: Arc<Mutex<Status>>,
+    /// The book holds what is not in the store.
+    is_stale: bool,
+    swept: Instant,
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Starts the thread, which ends when all keepers are gone and all is written.
+    ///
+    /// # Errors
+    /// Where the store cannot be read or the thread not be started.
+    pub(crate) fn start(
+        mut store: Box<dyn Store>,
+        book: Book,
+    ) -> Result<(Self, JoinHandle<()>), Box<dyn std::error::Error>> {
+        let status = Status { running: book.running(), counts: store.counts()?, is_writable: true };
+        let status = Arc::new(Mutex::new(status));
+        let (sender, jobs) = sync_channel(QUEUE);
+        let mut worker =
+            Worker { jobs, book, store, status: status.clone(), is_stale: false, swept: Instant::now() };
+        let thread = thread::Builder::new().name("keeper".to_owned()).spawn(move || worker.run())?;
+        Ok((Self { jobs: sender, status }, thread))
+    }
+
+    /// Hands messages over, and waits until they are on the disk.
+    ///
+    /// # Errors
+    /// Where they are not.
+    pub(crate) async fn keep(&self, messages: Vec<Message>) -> Result<(), Trouble> {
+        let (answer, answered) = oneshot::channel();
+        match self.jobs.try_send(Job { messages, answer }) {
+            Ok(()) => answered.await.unwrap_or(Err(Trouble::NotNow)),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Trouble::NotNow),
+        }
+    }
+
+    /// How it fares.
+    pub(crate) fn status(&self) -> Status {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn run(&mut self) {
+        loop {
+            let mut batch = Vec::new();
+            match self.jobs.recv_timeout(SWEEP) {
+                Ok(job) => batch.push(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while batch.len() < BATCH {
+                let Ok(job) = self.jobs.try_recv() else { break };
+                batch.push(job);
+            }
+            self.turn(batch);
+        }
+    }
+
+    /// One transaction.
+    fn turn(&mut self, batch: Vec<Job>) {
+        if self.is_stale && !self.refresh() {
+            return refuse(batch.into_iter().map(|job| job.answer));
+        }
+        let mut answers = Vec::with_capacity(batch.len());
+        for Job { messages, answer } in batch {
+            let result = self.take(messages);
+            answers.push((answer, result));
+        }
+        if self.swept.elapsed() >= SWEEP {
+            self.swept = Instant::now();
+            self.book.end_silent(time::now());
+        }
+        let changes = self.book.take_changes();
+        if !changes.is_empty() {
+            if let Err(error) = self.store.write(&changes) {
+                log::error!("the store cannot be written, requests are refused: {error}");
+                self.is_stale = true;
+                self.tell(Counts::default(), false);
+                return refuse(answers.into_iter().map(|(answer, _)| answer));
+            }
+        }
+        self.tell(changes.counts, true);
+        for (answer, result) in answers {
+            // Who has gone away does not wait for it.
+            let _ = answer.send(result);
+        }
+    }
+
+    fn take(&mut self, messages: Vec<Message>) -> Result<(), Trouble> {
+        let now = time::now();
+        let mut result = Ok(());
+        for message in messages {
+            match self.book.take(message, now, self.store.as_mut()) {
+                Ok(()) => {}
+                Err(Refusal::Line(error)) => result = Err(Trouble::Useless(error.to_string())),
+                Err(error @ (Refusal::Store(_) | Refusal::Full)) => {
+                    log::error!("{error}");
+                    return Err(Trouble::NotNow);
+                }
+            }
+        }
+        result
+    }
+
+    /// Goes on from what is in the store; whether that could be.
+    fn refresh(&mut self) -> bool {
+        match self.book.reopen(self.store.as_mut()) {
+            Ok(()) => {
+                log::info!("the store can be read, requests are taken again");
+                self.is_stale = false;
+                true
+            }
+            Err(error) => {
+                log::debug!("the store still fails: {error}");
+                false
+            }
+        }
+    }
+
+    fn tell(&self, counts: Counts, is_writable: bool) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.running = self.book.running();
+        status.counts = status.counts.plus(&counts);
+        status.is_writable = is_writable;
+    }
+}
+
+fn refuse(answers: impl Iterator<Item = oneshot::Sender<Result<(), Trouble>>>) {
+    for answer in answers {
+        let _ = answer.send(Err(Trouble::NotNow));
+    }
+}

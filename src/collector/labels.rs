@@ -1,0 +1,195 @@
+//! What a session is told apart by: dimensions and their values.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest value of a dimension, in characters; what is longer is cut.
+const MAX_VALUE: usize = 128;
+/// Longest name of an operator's own dimension, in characters.
+const MAX_NAME: usize = 64;
+/// Most dimensions of an operator's own that a session has; further ones are left out.
+const MAX_OWN: usize = 8;
+/// What stands for a value that is not known.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// A dimension that every session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Known {
+    /// How the session was told: report, line or heartbeat.
+    Channel,
+    /// Content delivery network.
+    Cdn,
+    /// What was played: title, asset or channel name.
+    Asset,
+    /// Model of the box.
+    Device,
+    /// Firmware of the box.
+    Firmware,
+    /// Network that the box is in: /24 of IPv4, /48 of IPv6.
+    Subnet,
+    /// Protocol of the stream.
+    Protocol,
+    /// Name of the player.
+    Player,
+    /// Live or on demand.
+    Delivery,
+}
+
+/// A dimension: one that every session has, or the operator's own (`_cd_…` of a line, a tag of a heartbeat).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Dimension {
+    /// All sessions together.
+    All,
+    /// One that every session has.
+    Known(Known),
+    /// The operator's own, by name.
+    Own(String),
+}
+
+/// The values of one session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Labels {
+    known: BTreeMap<Known, String>,
+    own: BTreeMap<String, String>,
+}
+
+// === impl Known ===
+
+impl Known {
+    /// All of them.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Channel,
+        Self::Cdn,
+        Self::Asset,
+        Self::Device,
+        Self::Firmware,
+        Self::Subnet,
+        Self::Protocol,
+        Self::Player,
+        Self::Delivery,
+    ];
+
+    /// Its number towards clients; never 0, never another one's, never changed.
+    pub(crate) const fn id(self) -> u32 {
+        match self {
+            Self::Cdn => 11,
+            Self::Asset => 12,
+            Self::Device => 13,
+            Self::Firmware => 14,
+            Self::Subnet => 15,
+            Self::Protocol => 16,
+            Self::Player => 17,
+            Self::Delivery => 18,
+            Self::Channel => 19,
+        }
+    }
+
+    /// Its name towards clients.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Cdn => "CDNs",
+            Self::Asset => "Assets",
+            Self::Device => "Device Models",
+            Self::Firmware => "Firmware Versions",
+            Self::Subnet => "Subnets",
+            Self::Protocol => "Streaming Protocols",
+            Self::Player => "Players",
+            Self::Delivery => "Live or VoD",
+            Self::Channel => "Data Channels",
+        }
+    }
+}
+
+// === impl Dimension ===
+
+impl Dimension {
+    /// Its number, where it is not the operator's own.
+    pub(crate) const fn id(&self) -> Option<u32> {
+        match self {
+            Self::All => Some(0),
+            Self::Known(known) => Some(known.id()),
+            Self::Own(_) => None,
+        }
+    }
+
+    /// The one with a number that is not the operator's own.
+    pub(crate) fn from_id(id: u32) -> Option<Self> {
+        if id == 0 {
+            return Some(Self::All);
+        }
+        Known::ALL.into_iter().find(|known| known.id() == id).map(Self::Known)
+    }
+}
+
+// === impl Labels ===
+
+impl Labels {
+    /// Sets a value that is known; an empty one changes nothing.
+    pub(crate) fn set(&mut self, known: Known, value: &str) {
+        let value = clipped(value, MAX_VALUE);
+        if !value.is_empty() {
+            self.known.insert(known, value);
+        }
+    }
+
+    /// Sets a value of the operator's own; an empty one changes nothing.
+    pub(crate) fn set_own(&mut self, name: &str, value: &str) {
+        let (name, value) = (clipped(name, MAX_NAME), clipped(value, MAX_VALUE));
+        let has_room = self.own.len() < MAX_OWN || self.own.contains_key(&name);
+        if has_room && !name.is_empty() && !value.is_empty() {
+            self.own.insert(name, value);
+        }
+    }
+
+    /// The value of a dimension that every session has.
+    pub(crate) fn known(&self, known: Known) -> &str {
+        self.known.get(&known).map_or(UNKNOWN, String::as_str)
+    }
+
+    /// Each dimension under which the session counts, with its value.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Dimension, &str)> {
+        let known = Known::ALL.into_iter().map(|known| (Dimension::Known(known), self.known(known)));
+        let own = self.own.iter().map(|(name, value)| (Dimension::Own(name.clone()), value.as_str()));
+        std::iter::once((Dimension::All, "")).chain(known).chain(own)
+    }
+}
+
+/// The beginning of a text, without white space at its ends and without control characters.
+pub(crate) fn clipped(text: &str, most: usize) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn numbers_of_dimensions() {
+        let ids: BTreeSet<_> = Known::ALL.into_iter().map(Known::id).collect();
+        assert_eq!(ids.len(), Known::ALL.len());
+        for known in Known::ALL {
+            assert_eq!(Dimension::from_id(known.id()), Some(Dimension::Known(known)));
+        }
+        assert_eq!(Dimension::from_id(10), None);
+        assert!(!ids.contains(&0));
+    }
+
+    #[test]
+    fn values_are_bounded() {
+        let mut labels = Labels::default();
+        labels.set(Known::Asset, &"x".repeat(1000));
+        labels.set(Known::Asset, " ");
+        labels.set(Known::Cdn, " a\u{0}b\n");
+        for number in 0..100 {
+            labels.set_own(&format!("tag{number}"), "v");
+        }
+        assert_eq!(labels.known(Known::Asset).len(), MAX_VALUE);
+        assert_eq!(labels.known(Known::Cdn), "ab");
+        assert_eq!(labels.known(Known::Device), UNKNOWN);
+        assert_eq!(labels.all().count(), 1 + Known::ALL.len() + MAX_OWN);
+    }
+}

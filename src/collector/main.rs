@@ -1,0 +1,118 @@
+//! `stbeacon-collector`: receives what boxes report, makes sessions of it, and answers what they came to.
+//!
+//! ```text
+//!  POST reports ─┐                          ┌─ sessions ─┐
+//!  GET lines ────┼─ receive ─► keeper ─► book             ├─► store (SQLite) ─► insights
+//!  POST beats ───┘  (HTTP)    (one thread)  └─ roll-ups ─┘                      (HTTP)
+//! ```
+//!
+//! `time`, `figures`, `labels`, `rules`, `seen`, `session` and `book` are pure: time is an argument. What is not, is
+//! around them.
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod app;
+mod book;
+mod cli;
+mod figures;
+mod insights;
+mod keeper;
+mod labels;
+// The log and secrets in files are the daemon's: one way of both in all programs.
+#[path = "../agent/logging.rs"]
+mod logging;
+mod receive;
+mod rules;
+#[path = "../agent/secrets.rs"]
+#[allow(dead_code, reason = "secrets that are one line are the daemon's alone")]
+mod secrets;
+mod seen;
+mod server;
+mod session;
+mod store;
+#[cfg(test)]
+#[path = "tests/golden.rs"]
+#[allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests: what they cannot do fails the test")]
+mod tests_golden;
+mod time;
+#[path = "../agent/utc.rs"]
+mod utc;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use tokio::net::TcpListener;
+
+use self::access::Access;
+use self::app::App;
+use self::book::Book;
+use self::cli::{Failure, Invocation, Settings};
+use self::keeper::Keeper;
+use self::receive::limit::Limit;
+use self::store::Sqlite;
+
+fn main() -> ExitCode {
+    let result = match cli::read(lexopt::Parser::from_env()) {
+        Ok(Invocation::Print(text)) => {
+            cli::print(&text);
+            Ok(())
+        }
+        Ok(Invocation::Run(settings)) => run(*settings),
+        Err(failure) => Err(failure),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(settings: Settings) -> Result<(), Failure> {
+    logging::init(settings.level);
+    let access = match &settings.credentials {
+        Some(file) => Access::read(file, settings.asks_boxes).map_err(Failure::input)?,
+        None => Access::default(),
+    };
+    if !settings.listen.ip().is_loopback() && !access.is_configured() {
+        return Err(Failure::usage(format!(
+            "--listen {} can be reached from other machines: name those who may ask with --credentials FILE, or listen on \
+             127.0.0.1",
+            settings.listen
+        )));
+    }
+    let directory = &settings.data;
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Failure::environment(format!("--data {}: {error}", directory.display())))?;
+    let failed =
+        |error: store::StoreError| Failure::environment(format!("--data {}: {error}", directory.display()));
+    let mut store = Sqlite::open(directory).map_err(failed)?;
+    let book = Book::open(&mut store, settings.rules, settings.beat_interval, time::now()).map_err(failed)?;
+    let reader = Sqlite::reader(directory).map_err(failed)?;
+    log::info!("{} sessions run", book.running());
+    let (keeper, thread) = Keeper::start(Box::new(store), book)
+        .map_err(|error| Failure::environment(format!("the keeper cannot be started: {error}")))?;
+    let app = App {
+        keeper,
+        reader: Arc::new(Mutex::new(reader)),
+        access: Arc::new(access),
+        limit: Arc::new(Limit::new(settings.rate)),
+        beat_interval: settings.beat_interval,
+        account: settings.account.into(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::environment(format!("no runtime: {error}")))?;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind(settings.listen).await?;
+        log::info!("listening on http://{}", listener.local_addr()?);
+        server::serve(listener, app::router(app)).await
+    });
+    // With the requests the last keeper is gone, and what they brought is written.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    let kept = thread.join();
+    served.map_err(|error| Failure::environment(format!("--listen {}: {error}", settings.listen)))?;
+    kept.map_err(|_| Failure::environment("the keeper has failed; see the log"))?;
+    log::info!("stopped");
+    Ok(())
+}

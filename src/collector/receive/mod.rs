@@ -1,0 +1,237 @@
+//! The way in: what boxes send, over HTTP.
+//!
+//! | request | is | answer |
+//! |---|---|---|
+//! | `POST …/0/wsg` | a heartbeat | JSON, see [`answer`] |
+//! | `POST` anything else | STB reports | 200 and how many were taken |
+//! | `GET …?a=P~…` | a Media Analytics line | a picture of 1×1 |
+//!
+//! Answered once it is on the disk. 400 is said only to what will never be of use, and why; 413 and 415 likewise; 429 and
+//! 503, with `Retry-After`, to what may come again.
+
+mod body;
+pub(crate) mod limit;
+
+use std::net::IpAddr;
+
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use stbeacon_core::stb::{Report, receive_batch};
+
+use crate::app::{App, Peer};
+use crate::book::Message;
+use crate::keeper::Trouble;
+use crate::labels::clipped;
+use crate::session::{beat, line, report};
+use crate::time::MINUTE;
+
+/// A transparent picture of one pixel (GIF89a).
+const PIXEL: &[u8] =
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\
+\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
+/// In what a box says who it is.
+const MAC_ADDRESS: &str = "mac-address";
+/// Where heartbeats go.
+const HEARTBEATS: &str = "/0/wsg";
+/// When to come again, in seconds.
+const RETRY_AFTER: &str = "5";
+/// Minutes of a report that weigh as much as a request.
+const MINUTES_PER_WEIGHT: u64 = 30;
+
+/// Takes whatever is no question.
+pub(crate) async fn receive(
+    State(app): State<App>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    if !app.access.lets_box_in(&parts.headers) {
+        return unauthorized();
+    }
+    if !app.limit.admit(peer, 1) {
+        return refusal(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address");
+    }
+    match parts.method {
+        Method::GET => match parts.uri.query() {
+            Some(query) => line_of(&app, peer, query).await,
+            None => refusal(StatusCode::NOT_FOUND, "nothing is here; lines have a query, ?a=…"),
+        },
+        Method::POST if parts.uri.path().ends_with(HEARTBEATS) => {
+            heartbeat(&app, peer, &parts.headers, body).await
+        }
+        Method::POST => reports(&app, peer, &parts.headers, body).await,
+        _ => {
+            let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "expected GET or POST");
+            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+            answer
+        }
+    }
+}
+
+/// What a client with no or another password is told.
+pub(crate) fn unauthorized() -> Response {
+    let mut answer =
+        (StatusCode::UNAUTHORIZED, json!({ "message": "Unauthorized" }).to_string()).into_response();
+    let headers = answer.headers_mut();
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stbeacon\""));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+async fn line_of(app: &App, peer: IpAddr, query: &str) -> Response {
+    let received = match line::Received::read(query, &peer.to_string(), &subnet(peer)) {
+        Ok(received) => received,
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match app.keeper.keep(vec![Message::Line(Box::new(received))]).await {
+        Ok(()) => {
+            let headers = [(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")];
+            (headers, PIXEL).into_response()
+        }
+        Err(trouble) => troubled(trouble),
+    }
+}
+
+async fn heartbeat(app: &App, peer: IpAddr, headers: &HeaderMap, body: Body) -> Response {
+    let body = match body::read(headers, body).await {
+        Ok(body) => body,
+        Err(error) => return refusal(error.status(), &error.to_string()),
+    };
+    let received = match beat::Received::read(&body, &peer.to_string(), &subnet(peer)) {
+        Ok(received) => received,
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let (sid, seq) = received.id();
+    let client = received.client.clone();
+    match app.keeper.keep(vec![Message::Beat(Box::new(received))]).await {
+        Ok(()) => json_of(&json!({
+            "t": "CwsServerResponse", "err": "ok", "sid": sid, "seq": seq, "clid": client,
+            "cfg": { "hbi": app.beat_interval / 1000, "maxhbinfos": 2, "slg": false, "csi_en": false },
+        })),
+        Err(trouble) => troubled(trouble),
+    }
+}
+
+async fn reports(app: &App, peer: IpAddr, headers: &HeaderMap, body: Body) -> Response {
+    let body = match body::read(headers, body).await {
+        Ok(body) => body,
+        Err(error) => return refusal(error.status(), &error.to_string()),
+    };
+    let received = match receive_batch(&body) {
+        Ok(received) => received,
+        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    for error in &received.refused {
+        log::warn!("from {peer}: {error}");
+    }
+    if let (Some(error), true) = (received.refused.first(), received.reports.is_empty()) {
+        return refusal(StatusCode::BAD_REQUEST, &error.to_string());
+    }
+    let device = device(headers, peer);
+    let weight: u64 = received.reports.iter().map(weight).sum();
+    if !app.limit.admit(peer, weight) {
+        return refusal(StatusCode::TOO_MANY_REQUESTS, "too many reports from this address");
+    }
+    let (taken, skipped) = (received.reports.len(), received.skipped.len());
+    let refused: Vec<_> = received.refused.iter().map(ToString::to_string).collect();
+    let messages = received.reports.into_iter().map(|report| message(report, &device, peer)).collect();
+    match app.keeper.keep(messages).await {
+        Ok(()) => json_of(&json!({ "reports": taken, "skipped": skipped, "refused": refused })),
+        Err(trouble) => troubled(trouble),
+    }
+}
+
+fn message(report: Report, device: &str, peer: IpAddr) -> Message {
+    match report {
+        Report::Network(report) => Message::Network { device: device.to_owned(), report: Box::new(report) },
+        Report::Media(report) => Message::Media(Box::new(report::Received {
+            device: device.to_owned(),
+            subnet: subnet(peer),
+            report,
+        })),
+    }
+}
+
+/// What taking a report costs: each minute that it tells of is booked.
+fn weight(report: &Report) -> u64 {
+    match report {
+        Report::Network(_) => 0,
+        Report::Media(report) => {
+            let minutes = (report.span.end() - report.span.begin()) * 1000 / MINUTE;
+            minutes.min(2880) / MINUTES_PER_WEIGHT
+        }
+    }
+}
+
+/// Who a box says it is; else where it is.
+fn device(headers: &HeaderMap, peer: IpAddr) -> String {
+    let told = headers.get(MAC_ADDRESS).and_then(|value| value.to_str().ok()).map(|text| clipped(text, 64));
+    told.filter(|told| !told.is_empty()).map_or_else(|| peer.to_string(), |told| told.to_ascii_lowercase())
+}
+
+/// The network that an address is in.
+fn subnet(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
+    }
+}
+
+fn json_of(value: &serde_json::Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+fn troubled(trouble: Trouble) -> Response {
+    match trouble {
+        Trouble::NotNow => refusal(StatusCode::SERVICE_UNAVAILABLE, "not now; come again"),
+        Trouble::Useless(why) => refusal(StatusCode::BAD_REQUEST, &why),
+    }
+}
+
+/// What is wrong, for people; with when to come again, where that is of use.
+fn refusal(status: StatusCode, why: &str) -> Response {
+    let text: String = why.chars().take(500).chain(['\n']).collect();
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    let mut answer = (status, headers, text).into_response();
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("192.0.2.77", "192.0.2.0/24")]
+    #[case("::ffff:192.0.2.77", "192.0.2.0/24")]
+    #[case("2001:db8:7:1::1", "2001:db8:7::/48")]
+    fn networks(#[case] address: &str, #[case] network: &str) {
+        assert_eq!(subnet(address.parse().unwrap()), network);
+    }
+
+    #[rstest]
+    #[case(Some("00:11:22:AA:BB:CC"), "00:11:22:aa:bb:cc")]
+    #[case(Some(" "), "192.0.2.1")]
+    #[case(None, "192.0.2.1")]
+    fn boxes(#[case] told: Option<&'static str>, #[case] expected: &str) {
+        let mut headers = HeaderMap::new();
+        if let Some(told) = told {
+            headers.insert(MAC_ADDRESS, HeaderValue::from_static(told));
+        }
+        assert_eq!(device(&headers, "192.0.2.1".parse().unwrap()), expected);
+    }
+}

@@ -1,0 +1,99 @@
+//! Connections: how many, how long, how large their heads, and their end in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+use crate::app::Peer;
+
+/// Most connections at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 8192;
+/// How long the head of a request may take, and how long a connection may be idle.
+const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+/// Most headers of a request.
+const MAX_HEADERS: usize = 64;
+/// Most bytes of a head, the line included.
+const MAX_HEAD: usize = 32 * 1024;
+/// How long requests that have begun may take after we were asked to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// Where accepting fails for want of something.
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// Serves until SIGTERM or SIGINT, and until all requests that have begun by then are answered.
+pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (stop, stopped) = watch::channel(());
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &room) => accepted,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        };
+        let (stream, peer, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                log::warn!("a connection cannot be accepted: {error}");
+                tokio::time::sleep(BREATHER).await;
+                continue;
+            }
+        };
+        let (router, stopped) = (router.clone(), stopped.clone());
+        tokio::spawn(async move {
+            if let Err(error) = converse(stream, peer, router, stopped).await {
+                log::debug!("{peer}: {error}");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    drop(stopped);
+    // Each conversation holds a receiver: when all are gone, all are over.
+    let _ = stop.send(());
+    if tokio::time::timeout(STOP_PATIENCE, stop.closed()).await.is_err() {
+        log::warn!("some requests were not over {} s after the end was asked for", STOP_PATIENCE.as_secs());
+    }
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
+}
+
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) -> hyper::Result<()> {
+    let _ = stream.set_nodelay(true);
+    let router = router.layer(Extension(Peer(peer.ip())));
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_PATIENCE)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+    );
+    tokio::select! {
+        result = connection.as_mut() => return result,
+        _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}

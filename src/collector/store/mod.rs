@@ -1,0 +1,77 @@
+//! Where sessions and their sums are kept. What [`Store::write`] has returned from outlives the machine.
+
+mod sqlite;
+
+use thiserror::Error;
+
+pub(crate) use self::sqlite::Sqlite;
+
+use crate::book::{Changes, Counts};
+use crate::figures::Figures;
+use crate::labels::Dimension;
+use crate::session::{Key, Session};
+use crate::time::Minute;
+
+/// Keeps sessions, roll-ups by minute, and measurements of interfaces.
+pub(crate) trait Store: Send {
+    /// All sessions that have not ended.
+    fn running(&mut self) -> Result<Vec<Session>, StoreError>;
+
+    /// A session by its key.
+    fn session(&mut self, key: &Key) -> Result<Option<Session>, StoreError>;
+
+    /// Writes all of it or nothing.
+    fn write(&mut self, changes: &Changes) -> Result<(), StoreError>;
+
+    /// What has come, since the store was made.
+    fn counts(&mut self) -> Result<Counts, StoreError>;
+}
+
+/// Answers questions; another connection than the one that writes, so that nobody waits for the other.
+pub(crate) trait Reader: Send {
+    /// Sums of each minute, of one value of a dimension or of all values of it together.
+    fn minutes(&mut self, span: &Span) -> Result<Vec<(Minute, Figures)>, StoreError>;
+
+    /// Sums of each value of a dimension. Samples of what runs are of no use in it: see [`Reader::peaks`].
+    fn values(&mut self, span: &Span) -> Result<Vec<(String, Figures)>, StoreError>;
+
+    /// The largest number of plays at once of each value of a dimension.
+    fn peaks(&mut self, span: &Span) -> Result<Vec<(String, i64)>, StoreError>;
+
+    /// Numbers and names of the operators' own dimensions.
+    fn own_dimensions(&mut self) -> Result<Vec<(u32, String)>, StoreError>;
+}
+
+/// Of what sums are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// By its number; 0 for all sessions together.
+    pub(crate) dimension: u32,
+    /// The first minute.
+    pub(crate) from: Minute,
+    /// The minute behind the last one.
+    pub(crate) until: Minute,
+}
+
+/// Why the store failed.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("session {key:?} in the store cannot be read: {error}")]
+    Session { key: String, error: serde_json::Error },
+    #[error(
+        "the store is of version {found}, this program of {expected}: take the program that made it, or another --data"
+    )]
+    Version { found: i64, expected: i64 },
+}
+
+impl Dimension {
+    /// Its name in the store, where it is the operator's own.
+    fn own_name(&self) -> Option<&str> {
+        match self {
+            Self::Own(name) => Some(name),
+            Self::All | Self::Known(_) => None,
+        }
+    }
+}

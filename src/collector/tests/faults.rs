@@ -1,0 +1,156 @@
+//! What was answered is there, and there once, however the collector ends.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::golden;
+use crate::harness::{Collector, answer, lines_of_the_past, request};
+
+/// Lines that clients send at once.
+const CLIENTS: usize = 4;
+
+/// Attempts as sessions and as roll-ups tell them.
+fn stored(data: &Path) -> (BTreeSet<String>, i64) {
+    let store = Connection::open(data.join("collector.sqlite")).unwrap();
+    let mut keys = store.prepare("SELECT key FROM session").unwrap();
+    let keys = keys.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let sum = "SELECT coalesce(sum(attempts), 0) FROM rollup WHERE dimension = 0";
+    (keys, store.query_row(sum, [], |row| row.get(0)).unwrap())
+}
+
+#[test]
+fn a_session_goes_on_where_a_stopped_collector_has_left_it() {
+    let data = tempfile::tempdir().unwrap();
+    let lines = lines_of_the_past("vod_with_seeks_and_pauses");
+    for line in &lines {
+        let collector = Collector::start(data.path());
+        assert_eq!(collector.line(line).status, 200);
+        assert!(collector.stop().success());
+    }
+    let collector = Collector::start(data.path());
+    // The box does not know whether the last one has arrived.
+    assert_eq!(collector.line(lines.last().unwrap()).status, 200);
+    let row = collector.quality(19, "lines");
+    assert_eq!((row[0], row[3], row[4], row[6], row[8]), (1.0, 100.0, 1.0, 2_000_000.0, 1.0), "{row:?}");
+    let status = collector.status();
+    assert_eq!(status["received"]["lines"], lines.len() + 1);
+    assert_eq!(status["received"]["repeated"], 1);
+    assert_eq!(status["running_sessions"], 0);
+}
+
+#[test]
+fn what_was_answered_outlives_a_kill_and_nothing_counts_twice() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut answered, mut sent) = (BTreeSet::new(), BTreeSet::new());
+    for round in 0..12 {
+        let collector = Collector::start(data.path());
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let mut stream = collector.connect();
+                std::thread::spawn(move || {
+                    let (mut asked, mut answered) = (Vec::new(), Vec::new());
+                    for number in 0.. {
+                        let id = format!("{round}-{client}-{number}");
+                        let line = format!("/9.gif?a=I~c={id}~d=box~e=0~f=R~w=0");
+                        asked.push(id.clone());
+                        request(&mut stream, "GET", &line, "", b"");
+                        match answer(&mut stream) {
+                            Some(answer) if answer.status == 200 => answered.push(id),
+                            Some(answer) => panic!("{}", answer.text()),
+                            None => break,
+                        }
+                    }
+                    (asked, answered)
+                })
+            })
+            .collect();
+        // In the middle of whatever it does.
+        std::thread::sleep(Duration::from_millis(40 + 17 * round));
+        collector.kill();
+        for client in clients {
+            let (all, done) = client.join().unwrap();
+            sent.extend(all);
+            answered.extend(done);
+        }
+        let (keys, attempts) = stored(data.path());
+        let has = |id: &String| keys.contains(&format!("l|box|{id}"));
+        let lost: Vec<_> = answered.iter().filter(|id| !has(id)).collect();
+        assert!(lost.is_empty(), "answered and lost: {lost:?}");
+        assert!(keys.iter().all(|key| sent.contains(key.strip_prefix("l|box|").unwrap())));
+        assert_eq!(attempts, i64::try_from(keys.len()).unwrap(), "sums and sessions were written together");
+    }
+    assert!(answered.len() > 100, "only {} were answered in all", answered.len());
+
+    // Whoever has had no answer sends again, and so may those who had one.
+    let collector = Collector::start(data.path());
+    let mut stream = collector.connect();
+    for id in &sent {
+        request(&mut stream, "GET", &format!("/9.gif?a=I~c={id}~d=box~e=0~f=R~w=0"), "", b"");
+        assert_eq!(answer(&mut stream).unwrap().status, 200);
+    }
+    assert_eq!(collector.status()["running_sessions"], sent.len());
+    assert!(collector.stop().success());
+    let (keys, attempts) = stored(data.path());
+    assert_eq!((keys.len(), attempts), (sent.len(), i64::try_from(sent.len()).unwrap()));
+}
+
+#[test]
+fn requests_that_have_begun_are_answered_before_the_end() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let mut stream = collector.connect();
+    let body = golden::reports("media");
+    // Its head and half of its body are there when the collector is asked to stop.
+    let head = format!("POST /drop HTTP/1.1\r\nHost: c\r\nContent-Length: {}\r\n\r\n", body.len());
+    let (first, rest) = body.as_bytes().split_at(body.len() / 2);
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    std::io::Write::write_all(&mut stream, first).unwrap();
+    // An idle one does not hold it up.
+    let _idle = collector.connect();
+    assert_eq!(collector.status()["running_sessions"], 0);
+    let stopping = std::thread::spawn(move || collector.stop());
+    std::thread::sleep(Duration::from_millis(300));
+    std::io::Write::write_all(&mut stream, rest).unwrap();
+    let answered = answer(&mut stream).unwrap();
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    assert!(stopping.join().unwrap().success());
+    assert_eq!(stored(data.path()).1, 1);
+}
+
+#[test]
+fn a_store_that_takes_nothing_is_told_and_comes_back() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let line = |number: usize| format!("a=I~c={number}~d=box~e=0~f=R~w=0");
+    assert_eq!(collector.line(&line(0)).status, 200);
+
+    // A fault: somebody else holds the file for writing for longer than the collector waits.
+    let other = Connection::open(data.path().join("collector.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = collector.line(&line(1));
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.head.contains("retry-after: 5"), "{}", refused.head);
+    assert_eq!(collector.status()["store_writable"], false);
+
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(collector.line(&line(1)).status, 200);
+    assert_eq!(collector.line(&line(1)).status, 200);
+    let status = collector.status();
+    assert_eq!((&status["store_writable"], &status["running_sessions"]), (&true.into(), &2.into()));
+    assert_eq!(stored(data.path()).1, 2);
+}
+
+#[test]
+fn a_store_of_another_version_is_not_touched() {
+    let data = tempfile::tempdir().unwrap();
+    drop(Collector::start(data.path()));
+    let store = Connection::open(data.path().join("collector.sqlite")).unwrap();
+    store.pragma_update(None, "user_version", 99).unwrap();
+    let output = crate::harness::command(data.path()).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{log}");
+    assert!(log.contains("version 99"), "{log}");
+}

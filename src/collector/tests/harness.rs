@@ -1,0 +1,177 @@
+//! One collector, started on a free port.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::golden;
+
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The lines of a session that are to be sent at once: its first one says that the session began 400 s before, so that
+/// none tells of what is to come.
+pub(crate) fn lines_of_the_past(name: &str) -> Vec<String> {
+    let lines = golden::lines(name).into_iter();
+    lines.map(|(_, line)| line.replace("a=I~", "a=I~w=400000~").replace("~w=0~dx=0~", "~dx=0~")).collect()
+}
+
+/// A running collector; is killed when it is dropped.
+pub(crate) struct Collector {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+pub(crate) fn command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stbeacon-collector"));
+    command.args(["--listen", "127.0.0.1:0", "--rate", "0", "--data"]).arg(data);
+    for variable in ["STATE_DIRECTORY", "JOURNAL_STREAM", "STBEACON_LOG", "STBEACON_COLLECTOR_LISTEN"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+impl Collector {
+    pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(command(data))
+    }
+
+    /// Starts it and waits until it says where it listens.
+    pub(crate) fn start_with(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let (told, address) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                if let Some((_, address)) = line.split_once("listening on http://") {
+                    let _ = told.send(address.parse().unwrap());
+                }
+            }
+        });
+        let address = address.recv_timeout(PATIENCE).unwrap();
+        Self { child, address }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "", b"")
+    }
+
+    pub(crate) fn line(&self, line: &str) -> Answer {
+        self.get(&format!("/9.gif?{line}"))
+    }
+
+    pub(crate) fn post(&self, path: &str, headers: &str, body: &[u8]) -> Answer {
+        self.send("POST", path, headers, body)
+    }
+
+    /// One request on a connection of its own. `headers` end with a line's end each.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        request(&mut stream, method, path, headers, body);
+        answer(&mut stream).unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    }
+
+    /// The answer to a question, as JSON.
+    pub(crate) fn ask(&self, path: &str) -> Value {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    /// Row of the table of all values of a dimension.
+    pub(crate) fn quality(&self, dimension: u32, value: &str) -> Vec<f64> {
+        let path = format!(
+            "/insights/2.6/metrics.json?metrics=quality_metriclens&account=1&filter_ids=1&metriclens_dimension_id={dimension}"
+        );
+        let lens = self.ask(&path)["quality_metriclens"].take();
+        let names = lens["xvalues"].as_array().unwrap();
+        let row = names.iter().position(|name| name == value).unwrap_or_else(|| panic!("{value}: {lens}"));
+        let row = lens["tables"]["1"]["rows"][row].as_array().unwrap();
+        row.iter().map(|cell| cell.as_f64().unwrap()).collect()
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        self.ask("/-/status")
+    }
+
+    /// Without a word.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and what it exits with.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not stop");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+}
+
+/// Writes a request; what of it does not go through was not wanted.
+pub(crate) fn request(stream: &mut TcpStream, method: &str, path: &str, headers: &str, body: &[u8]) {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: collector\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+}
+
+/// Reads an answer with a `Content-Length`; `None` where the connection ends before.
+pub(crate) fn answer(stream: &mut TcpStream) -> Option<Answer> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).ok()?;
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).ok()?;
+    Some(Answer { status, head, body })
+}

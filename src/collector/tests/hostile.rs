@@ -1,0 +1,141 @@
+//! What nobody should send: it is refused, bounded, and harms nobody else.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::golden;
+use crate::harness::{Collector, answer, command};
+
+/// A good line is still taken.
+fn assert_well(collector: &Collector, id: &str) {
+    let line = format!("a=I~c={id}~d=box~e=0~f=R~w=0");
+    assert_eq!(collector.line(&line).status, 200);
+}
+
+#[rstest]
+#[case::no_query("GET", "/9.gif", "", 404, "?a=")]
+#[case::no_line("GET", "/?x", "", 400, "no = and so no value")]
+#[case::no_attempt("GET", "/?a=P", "", 400, "c (attemptId)")]
+#[case::bad_escape("GET", "/?a=P~c=%zz~e=0", "", 400, "two hexadecimal digits")]
+#[case::method("PUT", "/", "", 405, "expected GET or POST")]
+#[case::no_json("POST", "/", "{", 400, "not JSON")]
+#[case::no_reports("POST", "/", "7", 400, "expected an array")]
+#[case::no_time("POST", "/", r#"[{"type":"media"}]"#, 400, "UNIX seconds")]
+#[case::no_heartbeat("POST", "/0/wsg", "{}", 400, "CwsSessionHb")]
+fn is_told_what_is_wrong(
+    #[case] method: &str,
+    #[case] path: &str,
+    #[case] body: &str,
+    #[case] status: u16,
+    #[case] told: &str,
+) {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let answer = collector.send(method, path, "", body.as_bytes());
+    assert_eq!(answer.status, status, "{}", answer.text());
+    assert!(answer.text().contains(told), "{}", answer.text());
+    assert_well(&collector, "1");
+}
+
+#[test]
+fn one_bad_report_does_not_cost_the_others() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let good = golden::reports("media");
+    let good = good.trim().trim_start_matches('[').trim_end_matches(']');
+    let body = format!(
+        r#"[{good},{{"type":"media","timestamp":1,"begin":9,"end":1}},{{"type":"cpu","timestamp":1}},]"#
+    );
+    let answer = collector.post("/", "", body.as_bytes());
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status, &told["reports"], &told["skipped"]), (200, &1.into(), &1.into()), "{told}");
+    assert!(told["refused"][0].as_str().unwrap().contains("report 1, field \"end\""), "{told}");
+}
+
+#[test]
+fn too_much_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let large = vec![b' '; 3 * 1024 * 1024];
+    // It may end the connection before all of that is sent.
+    let mut stream = collector.connect();
+    let head = format!("POST / HTTP/1.1\r\nHost: c\r\nContent-Length: {}\r\n\r\n", large.len());
+    stream.write_all(head.as_bytes()).unwrap();
+    let _ = stream.write_all(&large);
+    assert!(answer(&mut stream).is_none_or(|answer| answer.status == 413));
+
+    let headers: String = (0..200).map(|number| format!("X-{number}: x\r\n")).collect();
+    let many = collector.send("GET", "/?a=P~c=1~e=0", &headers, b"");
+    assert_eq!(many.status, 431, "{}", many.text());
+    let mut stream = collector.connect();
+    let _ = stream.write_all(format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000)).as_bytes());
+    assert!(answer(&mut stream).is_none_or(|answer| (400..=431).contains(&answer.status)));
+
+    let deep = "[".repeat(500_000);
+    assert_eq!(collector.post("/", "", deep.as_bytes()).status, 400);
+    assert_eq!(collector.post("/0/wsg", "", deep.as_bytes()).status, 400);
+    assert_well(&collector, "1");
+}
+
+#[test]
+fn slow_clients_hold_nobody_up() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let mut slow = Vec::new();
+    for _ in 0..300 {
+        let mut stream = collector.connect();
+        stream.write_all(b"POST / HTTP/1.1\r\nContent-Le").unwrap();
+        slow.push(stream);
+    }
+    assert_well(&collector, "1");
+    drop(slow);
+    assert_well(&collector, "2");
+}
+
+#[test]
+fn bytes_that_are_no_http() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    for bytes in
+        [&b"\x16\x03\x01\x02\x00"[..], b"\0\0\0\0\r\n\r\n", b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"]
+    {
+        let mut stream = collector.connect();
+        stream.write_all(bytes).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    }
+    assert_well(&collector, "1");
+}
+
+#[test]
+fn text_is_text_wherever_it_comes_from() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let title = "'); DROP TABLE session; -- <script>alert(1)</script>\"";
+    let escaped: String = title.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let line = format!("a=I~c=1~d=box~e=0~f=R~w=0~tt={escaped}");
+    assert_eq!(collector.line(&line).status, 200);
+    const ASSETS: u32 = 12;
+    assert_eq!(collector.quality(ASSETS, title).first(), Some(&1.0));
+    assert_eq!(collector.status()["running_sessions"], 1);
+}
+
+#[test]
+fn one_address_may_not_take_all() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = command(data.path());
+    command.args(["--rate", "1"]);
+    let collector = Collector::start_with(command);
+    let line = |number: usize| collector.line(&format!("a=I~c={number}~d=box~e=0~f=R~w=0"));
+    let answers: Vec<_> = (0..40).map(line).collect();
+    let taken = answers.iter().filter(|answer| answer.status == 200).count();
+    assert!((20..30).contains(&taken), "{taken} taken");
+    let refused = answers.last().unwrap();
+    assert_eq!(refused.status, 429);
+    assert!(refused.head.contains("retry-after: 5"), "{}", refused.head);
+}
