@@ -20,6 +20,7 @@ mod examples;
 mod faults;
 mod identity;
 mod lines;
+mod losses;
 mod netlink;
 mod outages;
 mod resets;
