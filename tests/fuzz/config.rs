@@ -2,20 +2,19 @@
 
 use stbeacon_core::line::config::Config;
 use stbeacon_core::line::decode::{DecodeError, DecodeFault, Line};
-use stbeacon_core::line::encode::{Encoder, Sent, Text, Values};
+use stbeacon_core::line::encode::{Encoder, Pen, Sent, Values};
 use stbeacon_core::line::keys::{Event, Metric};
 
 /// A value for everything, with what a value must not be mistaken for.
 struct Something;
 
 impl Values for Something {
-    fn write(&self, metric: Metric, out: &mut Text) {
-        out.push_str(metric.name());
-        out.push_str("=*@*~&%!");
+    fn write<'p>(&self, metric: Metric, out: Pen<'p>) -> Pen<'p> {
+        out.text(metric.name()).text("=*@*~&%!")
     }
 
-    fn write_dimension(&self, key: &str, _: &str, out: &mut Text) {
-        out.push_str(key);
+    fn write_dimension<'p>(&self, key: &str, _: &str, out: Pen<'p>) -> Pen<'p> {
+        out.text(key)
     }
 }
 

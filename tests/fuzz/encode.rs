@@ -6,23 +6,21 @@ use std::sync::OnceLock;
 
 use stbeacon_core::line::config::{Config, builtin_text};
 use stbeacon_core::line::decode::{Line, join};
-use stbeacon_core::line::encode::{Encoder, Sent, Text, Values};
+use stbeacon_core::line::encode::{Encoder, Pen, Sent, Values};
 use stbeacon_core::line::keys::{Event, Metric};
 
-/// Values for the metrics that are asked for, in the order in which they are asked for.
+/// Values for the metrics that are asked for, in the order in which they are asked for first.
 struct Told<'a> {
     values: RefCell<std::str::Split<'a, char>>,
     written: RefCell<BTreeMap<Metric, &'a str>>,
 }
 
 impl Values for Told<'_> {
-    fn write(&self, metric: Metric, out: &mut Text) {
-        if let Some(value) = self.values.borrow_mut().next() {
-            out.push_str(value);
-            if !value.is_empty() {
-                self.written.borrow_mut().insert(metric, value);
-            }
-        }
+    fn write<'p>(&self, metric: Metric, out: Pen<'p>) -> Pen<'p> {
+        let mut written = self.written.borrow_mut();
+        let value =
+            written.entry(metric).or_insert_with(|| self.values.borrow_mut().next().unwrap_or_default());
+        out.text(value)
     }
 }
 
@@ -52,7 +50,7 @@ pub fn check(data: &[u8]) {
     if encoded.truncated + encoded.left_out > 0 {
         return;
     }
-    for (metric, value) in told.written.into_inner() {
+    for (metric, value) in told.written.into_inner().into_iter().filter(|(_, value)| !value.is_empty()) {
         assert_eq!(whole.value(metric), Some(value), "{metric}");
     }
 }

@@ -1,8 +1,7 @@
 //! Ads since the last line: `gb`, and the sums around it.
 
-use super::text::{Comma, push, push_fields, push_some};
-use crate::line::encode::Text;
-use crate::line::value::push_field;
+use super::text::{field, push_some};
+use crate::line::encode::Pen;
 use crate::session::AdRecord;
 
 /// How many ads one line lists; the sums go on beyond.
@@ -11,9 +10,25 @@ const MAX_ADS: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ads {
     /// Those that ended, in the order of their ends.
-    ended: Vec<AdRecord>,
+    ended: Vec<Ended>,
     pub(super) line: Sums,
     pub(super) total: Sums,
+}
+
+/// One that ended: nothing of it changes any more.
+#[derive(Debug, Clone)]
+struct Ended {
+    id: Box<str>,
+    kind: u8,
+    /// Where it began, and for how long it loaded and played, in ms.
+    times: [u64; 3],
+    /// How much of it was played, in quarters; `None` where it did not begin.
+    quarters: Option<u64>,
+    status: u8,
+    /// In ms.
+    duration: Option<u64>,
+    /// What it is about, from the colon on that is in front of its title.
+    about: Box<str>,
 }
 
 /// Times in ms.
@@ -47,7 +62,7 @@ impl Ads {
         let abandoned = u64::from(record.status.code() != 0 || !record.started);
         self.both(|sums| sums.abandoned = sums.abandoned.saturating_add(abandoned));
         if self.ended.len() < MAX_ADS {
-            self.ended.push(record.clone());
+            self.ended.push(Ended::new(record));
         }
     }
 
@@ -71,29 +86,40 @@ impl Ads {
     }
 
     /// Fifteen fields an ad.
-    pub(super) fn write_session(&self, out: &mut Text) {
-        let mut comma = Comma::default();
-        for record in &self.ended {
-            let ad = &record.ad;
-            push_field(&ad.id, comma.before(out));
-            out.push(':');
-            let kind = u64::from(record.kind.code());
-            push_fields([kind, record.head.ms(), record.startup.0, record.played.0], out);
-            out.push(':');
-            match u64::try_from(record.play_bucket()) {
-                Ok(bucket) => push(bucket, out),
-                Err(_) => out.push_str("-1"),
-            }
-            out.push(':');
-            push(record.status.code().into(), out);
-            out.push(':');
-            push_some(ad.duration, out);
-            for text in
-                [&ad.title, &ad.category, &ad.partner, &ad.server, &ad.daypart, &ad.industry, &ad.event]
-            {
-                out.push(':');
-                push_field(text.as_deref().unwrap_or_default(), out);
-            }
+    #[inline(never)]
+    pub(super) fn write_session<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        out.list(|out| self.ended.iter().fold(out, |out, ended| ended.write(out)))
+    }
+}
+
+impl Ended {
+    fn new(record: &AdRecord) -> Self {
+        let AdRecord { ad, kind, head, startup, played, status, .. } = record;
+        let texts = [&ad.title, &ad.category, &ad.partner, &ad.server, &ad.daypart, &ad.industry, &ad.event];
+        let about: String = texts
+            .into_iter()
+            .flat_map(|text| [":".into(), field(text.as_deref().unwrap_or_default())])
+            .collect();
+        Self {
+            id: field(&ad.id).into(),
+            kind: kind.code(),
+            times: [head.ms(), startup.0, played.0],
+            quarters: u64::try_from(record.play_bucket()).ok(),
+            status: status.code(),
+            duration: ad.duration,
+            about: about.into(),
         }
+    }
+
+    /// The fifteen fields, and a comma behind them.
+    fn write<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        let out = out.text(&self.id).marks(*b":").number_and(self.kind.into(), b':');
+        let out = self.times.iter().fold(out, |out, time| out.number_and(*time, b':'));
+        let out = match self.quarters {
+            Some(quarters) => out.number_and(quarters, b':'),
+            None => out.marks(*b"-1:"),
+        };
+        let out = push_some(self.duration, out.number_and(self.status.into(), b':'));
+        out.text(&self.about).marks(*b",")
     }
 }

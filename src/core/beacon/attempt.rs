@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::figures::Figures;
 use super::identity::Identity;
 use super::stream::Stream;
-use super::text::{push, push_some};
+use super::text::{push_some, push_text};
 use super::visit::Visit;
 use crate::line::config::Config;
-use crate::line::encode::{Kept, Sent, Text, Values};
+use crate::line::encode::{Kept, Pen, Sent, Values};
 use crate::line::keys::{Event, Metric};
 use crate::player::{Asset, Bitrate, Delivery, Dimensions, PlayerError, Tags, Window};
 use crate::session::{Fact, Gauges, Peer};
@@ -162,62 +162,62 @@ impl Story {
         self.asset.live.or(figures.duration.map(|_| false))
     }
 
-    fn write(&self, metric: Metric, figures: &Figures, out: &mut Text) {
-        let text = |text: &Option<String>, out: &mut Text| {
-            if let Some(text) = text {
-                out.push_str(text);
-            }
-        };
+    /// The value of what is known of the stream, or of who plays it.
+    #[inline(never)]
+    fn write<'p>(&self, metric: Metric, figures: &Figures, identity: &Identity, out: Pen<'p>) -> Pen<'p> {
         let Self { asset, stream, .. } = self;
         match metric {
-            Metric::HostName => out.push_str(&stream.host),
-            Metric::AppName => out.push_str(&stream.app),
-            Metric::StreamName => out.push_str(&stream.name),
-            Metric::Port => out.push_str(&stream.port),
-            Metric::Protocol => out.push_str(&stream.protocol),
-            Metric::Format => out.push_str(stream.format),
-            Metric::StreamUrl => out.push_str(&self.url),
-            Metric::DeliveryType => out.push_str(match self.is_live(figures) {
+            Metric::HostName => out.text(&stream.host),
+            Metric::AppName => out.text(&stream.app),
+            Metric::StreamName => out.text(&stream.name),
+            Metric::Port => out.text(&stream.port),
+            Metric::Protocol => out.text(&stream.protocol),
+            Metric::Format => out.text(stream.format),
+            Metric::StreamUrl => out.text(&self.url),
+            Metric::DeliveryType => out.text(match self.is_live(figures) {
                 Some(true) => "L",
                 Some(false) => "O",
                 None => "-",
             }),
-            Metric::Title => {
-                let told = asset.title.as_ref().filter(|title| !title.is_empty());
-                out.push_str(told.or(self.tags.title.as_ref()).map_or("", String::as_str));
+            Metric::Title => push_text(told(&asset.title).or(self.tags.title.as_ref()), out),
+            Metric::Show => push_text(asset.show.as_ref(), out),
+            Metric::Category => push_text(asset.category.as_ref(), out),
+            Metric::SubCategory => push_text(asset.sub_category.as_ref(), out),
+            Metric::EventName => push_text(asset.event.as_ref(), out),
+            Metric::EventStartTime => push_text(asset.event_start.as_ref(), out),
+            Metric::EventEndTime => push_text(asset.event_end.as_ref(), out),
+            Metric::ContentLength => push_text(asset.length.as_ref(), out),
+            Metric::Cdn => push_text(told(&self.delivery.cdn).or(Some(&identity.cdn)), out),
+            Metric::Connectivity => {
+                push_text(told(&self.delivery.connectivity).or(Some(&identity.connectivity)), out)
             }
-            Metric::Show => text(&asset.show, out),
-            Metric::Category => text(&asset.category, out),
-            Metric::SubCategory => text(&asset.sub_category, out),
-            Metric::EventName => text(&asset.event, out),
-            Metric::EventStartTime => text(&asset.event_start, out),
-            Metric::EventEndTime => text(&asset.event_end, out),
-            Metric::ContentLength => text(&asset.length, out),
-            Metric::Cdn => text(&self.delivery.cdn, out),
-            Metric::Connectivity => text(&self.delivery.connectivity, out),
-            Metric::ServerIp => text(&self.delivery.server_ip, out),
+            Metric::ServerIp => push_text(self.delivery.server_ip.as_ref(), out),
             Metric::IsAsmEnabled => push_some(self.delivery.asm.map(u64::from), out),
-            Metric::IsFirstTitle => push(u64::from(self.first_title), out),
+            Metric::IsFirstTitle => out.number(u64::from(self.first_title)),
             Metric::ConnectTime => {
                 let seen = figures.saw_start.then_some(figures.total.connecting);
-                push_some(self.delivery.connect_time.or(seen), out);
+                push_some(self.delivery.connect_time.or(seen), out)
             }
             Metric::BufferingTime => push_some(figures.saw_start.then_some(figures.total.buffering), out),
             Metric::StreamLength => push_some(figures.duration, out),
-            Metric::EncodedFps => {
-                if let Some(fps) = self.gauges.measures.encoded_fps {
-                    super::text::push_fixed::<4>(super::samples::ten_thousandths(fps), out);
-                }
-            }
+            Metric::EncodedFps => match self.gauges.measures.encoded_fps {
+                Some(fps) => out.fixed::<4>(super::samples::ten_thousandths(fps)),
+                None => out,
+            },
             Metric::EncodedBitRate => {
                 let nominal = Some(self.representation.bitrate).filter(|rate| *rate > 0);
-                push_some(self.gauges.measures.encoded_bitrate.or(nominal), out);
+                push_some(self.gauges.measures.encoded_bitrate.or(nominal), out)
             }
             Metric::VideoSize => size(self.representation.width, self.representation.height, out),
             Metric::BrowserSize => size(self.window.width, self.window.height, out),
-            _ => {}
+            _ => identity.write(metric, out),
         }
     }
+}
+
+/// What is told, unless it is empty.
+fn told(text: &Option<String>) -> Option<&String> {
+    text.as_ref().filter(|text| !text.is_empty())
 }
 
 /// Whether a metric is told by facts of its own alone: no time that goes by changes it.
@@ -259,17 +259,16 @@ const fn stays(metric: Metric) -> bool {
     )
 }
 
-fn size(width: Option<u32>, height: Option<u32>, out: &mut Text) {
-    if let Some((width, height)) = width.zip(height) {
-        push(width.into(), out);
-        out.push('*');
-        push(height.into(), out);
+fn size(width: Option<u32>, height: Option<u32>, out: Pen<'_>) -> Pen<'_> {
+    match width.zip(height) {
+        Some((width, height)) => out.number_and(width.into(), b'*').number(height.into()),
+        None => out,
     }
 }
 
 impl Identity {
-    fn write(&self, metric: Metric, out: &mut Text) {
-        out.push_str(match metric {
+    fn write<'p>(&self, metric: Metric, out: Pen<'p>) -> Pen<'p> {
+        out.text(match metric {
             Metric::ViewerId => &self.viewer_id,
             Metric::PlayerId => &self.player_id,
             Metric::PlayerType => &self.player_type,
@@ -282,26 +281,26 @@ impl Identity {
             Metric::Connectivity => &self.connectivity,
             Metric::Cdn => &self.cdn,
             _ => "",
-        });
+        })
     }
 }
 
 impl Values for Draft<'_> {
-    fn write(&self, metric: Metric, out: &mut Text) {
+    fn write<'p>(&self, metric: Metric, out: Pen<'p>) -> Pen<'p> {
         let Self { attempt, event, at, .. } = self;
         let figures = &attempt.figures;
-        let ends = matches!(event, Event::Complete | Event::Error);
+        let ends = || matches!(event, Event::Complete | Event::Error);
         match metric {
-            Metric::AttemptId => out.push_str(&attempt.guid),
-            Metric::SequenceId if *event == Event::Heartbeat => push(attempt.beat_sequence, out),
-            Metric::SequenceId => push(attempt.sequence, out),
-            Metric::EndOfStream => push(u64::from(ends), out),
-            Metric::VisitId => out.push_str(self.visit),
-            Metric::CurrentClockTime => push(figures.clock(*at), out),
+            Metric::AttemptId => out.text(&attempt.guid),
+            Metric::SequenceId if *event == Event::Heartbeat => out.number(attempt.beat_sequence),
+            Metric::SequenceId => out.number(attempt.sequence),
+            Metric::EndOfStream => out.number(u64::from(ends())),
+            Metric::VisitId => out.text(self.visit),
+            Metric::CurrentClockTime => out.number(figures.clock(*at)),
             Metric::LogInterval => figures.write_interval(*at, out),
             // The start line is what play-back began with; the end is the end.
-            Metric::PlayerState if *event == Event::PlayStart => out.push('I'),
-            Metric::PlayerState if ends => out.push('E'),
+            Metric::PlayerState if *event == Event::PlayStart => out.marks(*b"I"),
+            Metric::PlayerState if ends() => out.marks(*b"E"),
             Metric::StartupTime => push_some(
                 attempt
                     .story
@@ -309,32 +308,27 @@ impl Values for Draft<'_> {
                     .map(|time| if time > attempt.config.startup_limit { 0 } else { time.0 }),
                 out,
             ),
-            Metric::BucketLength => push(attempt.config.bucket_length.0 / 1000, out),
+            Metric::BucketLength => out.number(attempt.config.bucket_length.0 / 1000),
             Metric::IsVisitStart => {
-                if attempt.opens_visit {
-                    self.asked_visit.set(true);
-                    out.push('1');
-                }
+                self.asked_visit.set(self.asked_visit.get() | attempt.opens_visit);
+                out.flag(attempt.opens_visit)
             }
-            Metric::EndReasonCode if *event == Event::Complete => out.push_str(self.reason),
-            Metric::ErrorCode if *event == Event::Error => out.push_str(self.reason),
-            Metric::LastHTime if *event == Event::Heartbeat => push(at.since(attempt.beat).0, out),
-            Metric::IsSessionWithRebufferH => push(u64::from(figures.has_rebuffer()), out),
-            Metric::RebufferSessionH => figures.write(Metric::RebufferSession, out),
-            metric => {
-                if metric == Metric::AdSession {
-                    self.asked_ads.set(true);
-                }
-                let start = out.len();
-                figures.write(metric, out);
-                if out.len() == start {
-                    attempt.story.write(metric, figures, out);
-                }
-                if out.len() == start {
-                    self.identity.write(metric, out);
-                }
+            Metric::EndReasonCode if *event == Event::Complete => out.text(self.reason),
+            Metric::ErrorCode if *event == Event::Error => out.text(self.reason),
+            Metric::LastHTime if *event == Event::Heartbeat => out.number(at.since(attempt.beat).0),
+            Metric::IsSessionWithRebufferH => out.number(u64::from(figures.has_rebuffer())),
+            Metric::RebufferSessionH => figures.write_stalls(out),
+            Metric::AdSession => {
+                self.asked_ads.set(true);
+                figures.ads.write_session(out)
             }
+            // Each writes as the last thing it does, so that this is but a way to who writes.
+            _ => figures.write(metric, out, |out| attempt.story.write(metric, figures, self.identity, out)),
         }
+    }
+
+    fn are_typed(&self) -> bool {
+        true
     }
 
     fn revision(&self) -> Option<u64> {
@@ -350,43 +344,39 @@ impl Values for Draft<'_> {
         true
     }
 
-    fn write_dimension(&self, key: &str, _name: &str, out: &mut Text) {
+    fn write_dimension<'p>(&self, key: &str, _name: &str, out: Pen<'p>) -> Pen<'p> {
         let told = &self.attempt.story.dimensions.dimensions;
-        if let Some(value) = told.get(key).or_else(|| self.identity.dimensions.get(key)) {
-            out.push_str(value);
-        }
+        push_text(told.get(key).or_else(|| self.identity.dimensions.get(key)), out)
     }
 }
 
 impl Values for VisitDraft<'_> {
-    fn write(&self, metric: Metric, out: &mut Text) {
+    fn write<'p>(&self, metric: Metric, out: Pen<'p>) -> Pen<'p> {
         let Visit { id, began, sums, .. } = self.visit;
         match metric {
-            Metric::SequenceId | Metric::EndOfStream => push(0, out),
-            Metric::VisitId => out.push_str(id),
-            Metric::CurrentClockTime | Metric::VisitInterval => push(self.at.since(*began).0, out),
-            Metric::IsVisitEnd => out.push('1'),
-            Metric::VisitAttempts => push(sums.attempts, out),
-            Metric::VisitPlays => push(sums.plays, out),
-            Metric::VisitViews => push(sums.views, out),
-            Metric::VisitErrors => push(sums.errors, out),
-            Metric::VisitStartupErrors => push(sums.startup_errors, out),
-            Metric::VisitPlayClockTime => push(sums.play, out),
-            Metric::VisitPlayStreamTime => push(sums.covered, out),
-            Metric::VisitRebufferCount => push(sums.rebuffers, out),
-            Metric::VisitRebufferTime => push(sums.rebuffering, out),
-            Metric::VisitUniqueTitles => push(self.visit.titles(), out),
-            Metric::VisitAdPlayClockTime => push(sums.ad_play, out),
-            Metric::VisitAdStartCount => push(sums.ads, out),
-            Metric::VisitAdAbandonCount => push(sums.abandoned_ads, out),
-            Metric::VisitMaxPersistentBitRateBucket => out.push_str(self.visit.longest_class()),
+            Metric::SequenceId | Metric::EndOfStream => out.number(0),
+            Metric::VisitId => out.text(id),
+            Metric::CurrentClockTime | Metric::VisitInterval => out.number(self.at.since(*began).0),
+            Metric::IsVisitEnd => out.marks(*b"1"),
+            Metric::VisitAttempts => out.number(sums.attempts),
+            Metric::VisitPlays => out.number(sums.plays),
+            Metric::VisitViews => out.number(sums.views),
+            Metric::VisitErrors => out.number(sums.errors),
+            Metric::VisitStartupErrors => out.number(sums.startup_errors),
+            Metric::VisitPlayClockTime => out.number(sums.play),
+            Metric::VisitPlayStreamTime => out.number(sums.covered),
+            Metric::VisitRebufferCount => out.number(sums.rebuffers),
+            Metric::VisitRebufferTime => out.number(sums.rebuffering),
+            Metric::VisitUniqueTitles => out.number(self.visit.titles()),
+            Metric::VisitAdPlayClockTime => out.number(sums.ad_play),
+            Metric::VisitAdStartCount => out.number(sums.ads),
+            Metric::VisitAdAbandonCount => out.number(sums.abandoned_ads),
+            Metric::VisitMaxPersistentBitRateBucket => out.text(self.visit.longest_class()),
             metric => self.identity.write(metric, out),
         }
     }
 
-    fn write_dimension(&self, key: &str, _name: &str, out: &mut Text) {
-        if let Some(value) = self.identity.dimensions.get(key) {
-            out.push_str(value);
-        }
+    fn write_dimension<'p>(&self, key: &str, _name: &str, out: Pen<'p>) -> Pen<'p> {
+        push_text(self.identity.dimensions.get(key), out)
     }
 }

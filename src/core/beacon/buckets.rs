@@ -1,7 +1,6 @@
 //! The parts of a stream, and what happened in each.
 
-use super::text::{Comma, push, push_fields, push_fixed};
-use crate::line::encode::Text;
+use crate::line::encode::Pen;
 use crate::session::{Head, Span};
 
 /// How many parts are told apart in one line; further ones count in the last.
@@ -151,28 +150,40 @@ impl Buckets {
     }
 
     /// `1:3,4:1`: the parts in which `value` is not zero.
-    pub(super) fn write(&self, value: impl Fn(&Bucket) -> u64, out: &mut Text) {
-        let mut comma = Comma::default();
-        for (number, bucket) in &self.parts {
-            let value = value(bucket);
-            if value > 0 {
-                push_fields([u64::from(*number), value], comma.before(out));
+    #[inline]
+    pub(super) fn write<'p>(&self, value: impl Fn(&Bucket) -> u64, out: Pen<'p>) -> Pen<'p> {
+        out.list(|mut out| {
+            for (number, bucket) in &self.parts {
+                let value = value(bucket);
+                if value > 0 {
+                    out = out.number_and(u64::from(*number), b':').number_and(value, b',');
+                }
             }
-        }
+            out
+        })
     }
 
     /// `1:1,2:0.56`: how much of each part was played, to two decimals.
-    pub(super) fn write_plays(&self, division: &Division, out: &mut Text) {
-        let mut comma = Comma::default();
-        let length = u128::from(division.part_length());
-        for (number, bucket) in &self.parts {
-            let hundredths = (u128::from(bucket.played) * 100 + length / 2) / length;
-            if hundredths > 0 {
-                push(u64::from(*number), comma.before(out));
-                out.push(':');
-                push_fixed::<2>(hundredths, out);
+    #[inline(never)]
+    pub(super) fn write_plays<'p>(&self, division: &Division, out: Pen<'p>) -> Pen<'p> {
+        let length = division.part_length();
+        out.list(|mut out| {
+            for (number, bucket) in &self.parts {
+                let hundredths = hundredths(bucket.played, length);
+                if hundredths > 0 {
+                    out = out.number_and(u64::from(*number), b':').fixed_and::<2>(hundredths, b',');
+                }
             }
-        }
+            out
+        })
+    }
+}
+
+/// `part` / `whole` in hundredths, rounded half up.
+fn hundredths(part: u64, whole: u64) -> u128 {
+    match part.checked_mul(100).and_then(|part| part.checked_add(whole / 2)) {
+        Some(part) => (part / whole).into(),
+        None => (u128::from(part) * 100 + u128::from(whole / 2)) / u128::from(whole),
     }
 }
 
@@ -185,6 +196,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::line::encode::written;
     use crate::session::{Activity, Gauges};
     use crate::time::Millis;
 
@@ -249,9 +261,7 @@ mod tests {
         let mut buckets = Buckets::default();
         buckets.play(&VOD, &span(39_000, 0, 39_000));
         buckets.at(&VOD, Head::from_ms(80_000)).pauses = 3;
-        let (mut plays, mut pauses) = (Text::new(), Text::new());
-        buckets.write_plays(&VOD, &mut plays);
-        buckets.write(|bucket| bucket.pauses, &mut pauses);
-        assert_eq!((plays.as_str(), pauses.as_str()), ("1:1,2:0.56", "4:3"));
+        assert_eq!(written(|out| buckets.write_plays(&VOD, out)), "1:1,2:0.56");
+        assert_eq!(written(|out| buckets.write(|bucket| bucket.pauses, out)), "4:3");
     }
 }

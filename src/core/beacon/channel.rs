@@ -125,16 +125,14 @@ impl Channel {
     /// see [`Sessions::settle`](crate::session::Sessions::settle).
     pub fn handle_timeout(&mut self, now: Millis) {
         let is_due = |due: Option<Millis>| due.is_some_and(|due| due <= now);
-        let late = |this: &Self| {
-            this.attempts.iter().find(|(_, attempt)| is_due(attempt.due())).map(|(id, _)| id.clone())
-        };
-        while let Some(id) = late(self) {
-            let Some(mut attempt) = self.attempts.remove(&id) else { break };
+        // Nothing that is due ends or begins an attempt.
+        let mut attempts = std::mem::take(&mut self.attempts);
+        for (id, attempt) in &mut attempts {
             while let Some(due) = attempt.due().filter(|due| *due <= now) {
-                self.fire(&id, &mut attempt, due, now);
+                self.fire(id, attempt, due, now);
             }
-            self.attempts.insert(id, attempt);
         }
+        self.attempts = attempts;
         let idle = self.visits.iter().filter(|(_, visit)| is_due(visit.due()));
         let idle: Vec<_> = idle.map(|(peer, _)| *peer).collect();
         for peer in idle {

@@ -3,8 +3,7 @@
 //! A gauge holds until it is told anew, so a stretch of time adds its gauges as often as the sampling grid has
 //! points in it: the sums are what a timer would have come to, without one.
 
-use super::text::{push, push_fixed};
-use crate::line::encode::Text;
+use crate::line::encode::Pen;
 use crate::session::{Activity, Gauges, Span};
 use crate::time::Millis;
 
@@ -59,18 +58,23 @@ impl SumCount {
     }
 
     /// `SUM:COUNT`; nothing without samples.
-    pub(super) fn write(&self, out: &mut Text) {
-        if self.count > 0 {
-            push_fixed::<4>(self.sum, out);
-            out.push(':');
-            push(self.count, out);
+    pub(super) fn write<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        if self.count == 0 {
+            return out;
         }
+        out.fixed_and::<4>(self.sum, b':').number(self.count)
     }
 
     /// The average; nothing without samples.
-    pub(super) fn write_average(&self, out: &mut Text) {
-        if let Some(average) = self.sum.checked_div(u128::from(self.count)) {
-            push_fixed::<4>(average, out);
+    pub(super) fn write_average<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        // Sums of many years are narrow.
+        let average = match u64::try_from(self.sum) {
+            Ok(sum) => sum.checked_div(self.count).map(u128::from),
+            Err(_) => self.sum.checked_div(self.count.into()),
+        };
+        match average {
+            Some(average) => out.fixed::<4>(average),
+            None => out,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Rebuffers: `rs`, and what depends on how long one has lasted.
 
-use super::text::{push, push_fields};
-use crate::line::encode::Text;
+use crate::line::encode::Pen;
 use crate::time::Millis;
 
 /// How many rebuffers one line lists; the time of further ones is put to the last.
@@ -106,18 +105,18 @@ impl Stalls {
     }
 
     /// `T1:T2;START:DURATION;…`, starts after `line`.
-    pub(super) fn write(&self, line: Millis, out: &mut Text) {
-        let Some(first) = self.list.first() else { return };
-        out.push_str(if first.continued { "1:" } else { "0:" });
-        match self.gap {
-            Some(gap) => push(gap, out),
-            None => out.push_str("-1"),
-        }
-        out.push(';');
+    #[inline(never)]
+    pub(super) fn write<'p>(&self, line: Millis, out: Pen<'p>) -> Pen<'p> {
+        let Some(first) = self.list.first() else { return out };
+        let out = out.marks(if first.continued { *b"1:" } else { *b"0:" });
+        let mut out = match self.gap {
+            Some(gap) => out.number_and(gap, b';'),
+            None => out.marks(*b"-1;"),
+        };
         for Listed { began, ms, continued } in &self.list {
             let start = if *continued { 0 } else { began.since(line).0 };
-            push_fields([start, *ms], out);
-            out.push(';');
+            out = out.number_and(start, b':').number_and(*ms, b';');
         }
+        out
     }
 }

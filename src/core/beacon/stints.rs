@@ -1,8 +1,7 @@
 //! Bit rates: which were played, when, for how long.
 
-use super::text::{Comma, push, push_fields, push_wide};
 use crate::line::config::RateClasses;
-use crate::line::encode::Text;
+use crate::line::encode::Pen;
 use crate::player::SwitchReason;
 use crate::session::Head;
 
@@ -185,63 +184,60 @@ impl Stints {
     }
 
     /// `fi`
-    pub(super) fn write_session(&self, out: &mut Text) {
-        let mut comma = Comma::default();
-        for Stint { rate, head, played, reasons, number } in &self.list {
-            push_rate(*rate, comma.before(out));
-            out.push(':');
-            push_fields([head.ms(), *played], out);
-            out.push(':');
-            for given in reasons.iter().flatten() {
-                out.push(if *given { '1' } else { '0' });
+    #[inline(never)]
+    pub(super) fn write_session<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        out.list(|mut out| {
+            for Stint { rate, head, played, reasons, number } in &self.list {
+                out = push_rate(*rate, out).number_and(head.ms(), b':').number_and(*played, b':');
+                if let Some(reasons) = reasons {
+                    out = out.marks(reasons.map(|given| b'0' + u8::from(given)));
+                }
+                out = out.marks(*b":").number_and(*number, b',');
             }
-            out.push(':');
-            push(*number, out);
-        }
+            out
+        })
     }
 
     /// `fj`
-    pub(super) fn write_times(&self, out: &mut Text) {
-        let mut comma = Comma::default();
-        for (rate, ms) in &self.times {
-            push_rate(*rate, comma.before(out));
-            out.push(':');
-            push(*ms, out);
-        }
+    #[inline(never)]
+    pub(super) fn write_times<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        out.list(|out| {
+            self.times.iter().fold(out, |out, (rate, ms)| push_rate(*rate, out).number_and(*ms, b','))
+        })
     }
 
     /// `fk`
-    pub(super) fn write_classes(&self, out: &mut Text) {
-        let mut comma = Comma::default();
-        for (key, ms) in self.classes.keys().zip(&self.class_times) {
-            comma.before(out).push_str(key);
-            out.push(':');
-            push(*ms, out);
-        }
+    #[inline(never)]
+    pub(super) fn write_classes<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        out.list(|mut out| {
+            for (key, ms) in self.classes.keys().zip(&self.class_times) {
+                out = out.text(key).marks(*b":").number_and(*ms, b',');
+            }
+            out
+        })
     }
 
     /// `fl`
-    pub(super) fn write_weighted(&self, out: &mut Text) {
-        if self.rated > 0 {
-            push_wide(self.weighted, out);
-            out.push(':');
-            push(self.rated, out);
+    #[inline(never)]
+    pub(super) fn write_weighted<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        if self.rated == 0 {
+            return out;
         }
+        out.wide(self.weighted).marks(*b":").number(self.rated)
     }
 }
 
 impl Switches {
     /// `fg` and `fh`
-    pub(super) fn write_reasons(&self, out: &mut Text) {
-        let mut comma = Comma::default();
-        for count in self.reasons {
-            push(count, comma.before(out));
-        }
+    #[inline(never)]
+    pub(super) fn write_reasons<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        out.list(|out| self.reasons.iter().fold(out, |out, count| out.number_and(*count, b',')))
     }
 }
 
-fn push_rate(rate: u64, out: &mut Text) {
-    if rate == 0 { out.push('-') } else { push(rate, out) }
+/// A rate, and the colon behind it.
+fn push_rate(rate: u64, out: Pen<'_>) -> Pen<'_> {
+    if rate == 0 { out.marks(*b"-:") } else { out.number_and(rate, b':') }
 }
 
 /// Adds to a sorted list of sums; one more rate than there is room for counts as unknown.

@@ -1,8 +1,7 @@
 //! Switches to other servers since the last line: `ss`.
 
-use super::text::{Comma, push, push_fields};
-use crate::line::encode::Text;
-use crate::line::value::push_field;
+use super::text::field;
+use crate::line::encode::Pen;
 use crate::player::ServerSwitch;
 use crate::session::Head;
 
@@ -11,15 +10,28 @@ const MAX_SWITCHES: usize = 64;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Servers {
-    /// With the clock at which each began, and the playhead.
-    list: Vec<(u64, Head, ServerSwitch)>,
+    list: Vec<Switched>,
+}
+
+/// A switch that is over: nothing of it changes any more.
+#[derive(Debug, Clone)]
+struct Switched {
+    /// When it began, how long it took and the round trip then; where the playhead was; in ms. Then its reason.
+    numbers: [u64; 5],
+    /// From where to where.
+    hosts: Box<str>,
+    kind: u8,
 }
 
 impl Servers {
     /// `clock` is when it ended, in ms since the attempt began.
     pub(super) fn switch(&mut self, switch: &ServerSwitch, head: Head, clock: u64) {
         if self.list.len() < MAX_SWITCHES {
-            self.list.push((clock.saturating_sub(switch.duration), head, switch.clone()));
+            let ServerSwitch { duration, rtt, reason, from, to, ip, kind } = switch;
+            let start = clock.saturating_sub(*duration);
+            let numbers = [start, *duration, *rtt, head.ms(), reason.code().into()];
+            let hosts = [from, to, ip].map(|text| field(text)).join(":").into();
+            self.list.push(Switched { numbers, hosts, kind: kind.code() });
         }
     }
 
@@ -28,18 +40,14 @@ impl Servers {
     }
 
     /// Nine fields a switch.
-    pub(super) fn write(&self, out: &mut Text) {
-        let mut comma = Comma::default();
-        for (start, head, switch) in &self.list {
-            let ServerSwitch { duration, rtt, reason, from, to, ip, kind } = switch;
-            let reason = u64::from(reason.code());
-            push_fields([*start, *duration, *rtt, head.ms(), reason], comma.before(out));
-            for text in [from, to, ip] {
-                out.push(':');
-                push_field(text, out);
+    #[inline(never)]
+    pub(super) fn write<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        out.list(|mut out| {
+            for Switched { numbers, hosts, kind } in &self.list {
+                out = numbers.iter().fold(out, |out, number| out.number_and(*number, b':'));
+                out = out.text(hosts).marks(*b":").number_and((*kind).into(), b',');
             }
-            out.push(':');
-            push(kind.code().into(), out);
-        }
+            out
+        })
     }
 }

@@ -1,7 +1,6 @@
 //! What the viewer did: pauses and seeks, with where and when.
 
-use super::text::{Comma, push, push_seconds};
-use crate::line::encode::Text;
+use crate::line::encode::Pen;
 use crate::session::Head;
 
 /// How many pauses, seeks or actions one line lists; the sums go on beyond.
@@ -97,45 +96,48 @@ impl Viewer {
     }
 
     /// `df`
-    pub(super) fn write_pauses(&self, out: &mut Text) {
-        let mut comma = Comma::default();
+    #[inline(never)]
+    pub(super) fn write_pauses<'p>(&self, out: Pen<'p>) -> Pen<'p> {
         let open = self.pause.filter(|pause| pause.ms > 0).map(|pause| (pause.head, pause.ms));
-        for (head, ms) in self.pauses.iter().copied().chain(open) {
-            push_seconds(head.ms(), comma.before(out));
-            out.push(':');
-            push(ms, out);
-        }
+        out.list(|mut out| {
+            for (head, ms) in self.pauses.iter().copied().chain(open) {
+                out = out.seconds_and(head.ms(), b':').number_and(ms, b',');
+            }
+            out
+        })
     }
 
     /// `di`
-    pub(super) fn write_seeks(&self, out: &mut Text) {
-        let mut comma = Comma::default();
-        for (from, to) in &self.seeks {
-            push_seconds(from.ms(), comma.before(out));
-            out.push('-');
-            push_seconds(to.ms(), out);
-        }
+    #[inline(never)]
+    pub(super) fn write_seeks<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        out.list(|mut out| {
+            for (from, to) in &self.seeks {
+                out = out.seconds_and(from.ms(), b'-').seconds_and(to.ms(), b',');
+            }
+            out
+        })
     }
 
     /// `dj`
-    pub(super) fn write_actions(&self, out: &mut Text) {
-        let mut comma = Comma::default();
-        for Action { head, clock, kind } in &self.actions {
-            comma.before(out).push_str(match kind {
-                Kind::Pause => "P(",
-                Kind::Resume => "R(",
-                Kind::Seek { .. } => "S(",
-            });
-            push_seconds(head.ms(), out);
-            out.push(':');
-            push(*clock, out);
-            if let Kind::Seek { to, end } = kind {
-                out.push('-');
-                push_seconds(to.ms(), out);
-                out.push(':');
-                push(*end, out);
+    #[inline(never)]
+    pub(super) fn write_actions<'p>(&self, out: Pen<'p>) -> Pen<'p> {
+        out.list(|mut out| {
+            for Action { head, clock, kind } in &self.actions {
+                out = out.marks(match kind {
+                    Kind::Pause => *b"P(",
+                    Kind::Resume => *b"R(",
+                    Kind::Seek { .. } => *b"S(",
+                });
+                out = out.seconds_and(head.ms(), b':');
+                out = match kind {
+                    Kind::Pause | Kind::Resume => out.number(*clock),
+                    Kind::Seek { to, end } => {
+                        out.number_and(*clock, b'-').seconds_and(to.ms(), b':').number(*end)
+                    }
+                };
+                out = out.marks(*b"),");
             }
-            out.push(')');
-        }
+            out
+        })
     }
 }

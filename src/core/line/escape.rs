@@ -4,9 +4,10 @@
 //! §2.3) and `: , ; ( ) / * @ ! '` as `%XX`.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::config::Separators;
-use super::encode::Text;
+use super::encode::Pen;
 
 /// What a value is written with as it is.
 pub(super) const PLAIN: [bool; 256] = plain();
@@ -27,40 +28,43 @@ fn is_plain(byte: u8) -> bool {
     PLAIN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
-/// Turns the value that `text` has behind `start` into what is written; `room` is a buffer for values that need it.
-pub(super) fn escape_from(start: usize, text: &mut Text, room: &mut String, separators: &Separators) {
-    if separators.keep_all(text.bytes(start)) {
-        return;
+/// Turns a value, which is where `at` is in `room`, into what is written; gives the place behind it, `None` where there
+/// is too little room. `value` is a buffer for values that need it.
+#[inline(never)]
+pub(super) fn escape_in_place(
+    room: &mut [u8],
+    at: Range<usize>,
+    value: &mut Vec<u8>,
+    separators: &Separators,
+) -> Option<usize> {
+    let raw = room.get(at.clone())?;
+    if separators.keep_all(raw) {
+        return Some(at.end);
     }
-    room.clear();
-    room.push_str(text.get(start));
-    text.truncate(start);
-    push_escaped(room, separators, text);
+    value.clear();
+    value.extend_from_slice(raw);
+    let whole = room.len();
+    let left = push_escaped(value, separators, Pen::new(room.get_mut(at.start..)?)).left();
+    (left > 0).then(|| whole - left)
 }
 
-/// Appends a value as it is written.
-pub(super) fn push_escaped(value: &str, separators: &Separators, out: &mut Text) {
-    let bytes = value.as_bytes();
+/// Writes a value as it is written in a line.
+pub(super) fn push_escaped<'r>(value: &[u8], separators: &Separators, mut out: Pen<'r>) -> Pen<'r> {
     let mut run = 0;
     let mut at = 0;
-    while let Some(length) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| !separators.keep(*b))) {
+    while let Some(length) = value.get(at..).and_then(|rest| rest.iter().position(|b| !separators.keep(*b))) {
         at += length;
-        let byte = bytes.get(at).copied().unwrap_or_default();
-        let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied();
+        let byte = value.get(at).copied().unwrap_or_default();
+        let before = at.checked_sub(1).and_then(|before| value.get(before)).copied();
         let is_separator = byte == separators.param();
         if is_separator || !is_plain(byte) || separators.would_mislead(before, byte) {
-            // Runs end in front of ASCII, or in front of the first byte of a character.
-            out.push_str(value.get(run..at).unwrap_or_default());
+            out = out.bytes(value.get(run..at).unwrap_or_default());
             run = at + 1;
-            if is_separator {
-                out.push_str(separators.stand_in());
-            } else {
-                push_hex(byte, out);
-            }
+            out = if is_separator { out.text(separators.stand_in()) } else { push_hex(byte, out) };
         }
         at += 1;
     }
-    out.push_str(value.get(run..).unwrap_or_default());
+    out.bytes(value.get(run..).unwrap_or_default())
 }
 
 /// The value that was written; on a fault also where in `raw` it is, in bytes.
@@ -144,11 +148,10 @@ fn is_never_raw(c: char) -> bool {
     }
 }
 
-fn push_hex(byte: u8, out: &mut Text) {
+fn push_hex(byte: u8, out: Pen<'_>) -> Pen<'_> {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-    let written = [b'%', digit(byte >> 4), digit(byte & 15)];
-    out.push_str(std::str::from_utf8(&written).unwrap_or_default());
+    out.marks([b'%', digit(byte >> 4), digit(byte & 15)])
 }
 
 const fn hex(digit: u8) -> Option<u8> {
@@ -187,11 +190,10 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::line::encode::written;
 
     fn escaped(value: &str, separators: &Separators) -> String {
-        let mut out = Text::new();
-        push_escaped(value, separators, &mut out);
-        out.as_str().to_owned()
+        written(|out| push_escaped(value.as_bytes(), separators, out))
     }
 
     #[rstest]
@@ -209,7 +211,7 @@ mod tests {
     #[case::beginning_of_one("*@~", "*%40*@*")]
     #[case::end_of_one("~@*", "*@*@*")]
     #[case::between("*~@*~*", "**@*@**@**")]
-    fn written(#[case] value: &str, #[case] raw: &str) {
+    fn on_the_wire(#[case] value: &str, #[case] raw: &str) {
         let separators = Separators::default();
         assert_eq!(escaped(value, &separators), raw);
         assert_eq!(unescaped(raw, &separators).as_deref(), Ok(value));
@@ -264,11 +266,12 @@ mod tests {
 
         #[test]
         fn a_value_in_place_is_written_like_any_other(value in any::<String>(), separators in separators()) {
-            let (mut text, mut room) = (Text::new(), "old".to_owned());
-            text.push_str("é~ ");
-            text.push_str(&value);
-            escape_from("é~ ".len(), &mut text, &mut room, &separators);
-            prop_assert_eq!(text.as_str(), format!("é~ {}", escaped(&value, &separators)));
+            let mut room = format!("é~ {value}").into_bytes();
+            let at = "é~ ".len()..room.len();
+            room.resize(room.len() * 8 + 9, b'#');
+            let end = escape_in_place(&mut room, at, &mut b"old".to_vec(), &separators).unwrap();
+            let expected = format!("é~ {}", escaped(&value, &separators));
+            prop_assert_eq!(&room[..end], expected.as_bytes());
         }
 
         /// Dense in what could be taken for something else.

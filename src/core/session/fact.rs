@@ -270,6 +270,7 @@ pub struct AdRecord {
 impl Activity {
     /// The code that beacon lines have for it.
     #[must_use]
+    #[inline]
     pub const fn code(self) -> &'static str {
         match self {
             Self::Init => "I",

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use stbeacon_core::line::config::{Config, builtin_text};
-use stbeacon_core::line::encode::{Encoder, Sent, Text, Values};
+use stbeacon_core::line::encode::{Encoder, Pen, Sent, Values};
 use stbeacon_core::line::keys::{Event, Kind, Metric};
 
 thread_local! {
@@ -49,20 +49,17 @@ struct EveryKey {
 }
 
 impl Values for EveryKey {
-    fn write(&self, metric: Metric, out: &mut Text) {
-        use std::fmt::Write as _;
-
+    fn write<'p>(&self, metric: Metric, out: Pen<'p>) -> Pen<'p> {
         let n = self.line % 10;
-        let written = match metric.kind() {
-            Kind::SumCount | Kind::WeightedRate => write!(out, "{n}50000000.25:590"),
-            Kind::Rebuffers => write!(out, "0:5230;602{n}:3100;10201:4012;"),
-            Kind::Stints => write!(out, "4500000:0:20000{n}::1,2500000:200000:81000:0010:1"),
-            Kind::PauseSeek => write!(out, "S(206.771:28924-206.771:2992{n}),P(208.667:31893)"),
-            Kind::Text if metric == Metric::StreamUrl => write!(out, "{}{n}", self.url),
-            Kind::Text => write!(out, "Ночь, part #{n} + ~"),
-            _ => write!(out, "{n}"),
-        };
-        assert!(written.is_ok(), "writing to a string cannot fail");
+        match metric.kind() {
+            Kind::SumCount | Kind::WeightedRate => out.number(n).text("50000000.25:590"),
+            Kind::Rebuffers => out.text("0:5230;602").number(n).text(":3100;10201:4012;"),
+            Kind::Stints => out.text("4500000:0:20000").number(n).text("::1,2500000:200000:81000:0010:1"),
+            Kind::PauseSeek => out.text("S(206.771:28924-206.771:2992").number(n).text("),P(208.667:31893)"),
+            Kind::Text if metric == Metric::StreamUrl => out.text(self.url).number(n),
+            Kind::Text => out.text("Ночь, part #").number(n).text(" + ~"),
+            _ => out.number(n),
+        }
     }
 }
 

@@ -75,13 +75,14 @@ pub(in crate::line) struct Plan {
 /// One key of a line, with what its writing takes at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::line) struct Step {
-    /// [`Item::lead`], where it is short: its first byte is the lowest one.
-    pub(in crate::line) lead: u64,
-    /// In bytes; 0 where it is too long for `lead`.
+    /// [`Item::lead`] of a plain one.
+    pub(in crate::line) lead: [u8; 8],
+    /// In bytes.
     pub(in crate::line) lead_length: u8,
-    /// The metric, where its value is all that there is to it.
+    /// The metric, where its value is all that there is to it, and the lead is short.
     pub(in crate::line) plain: Option<Metric>,
-    pub(in crate::line) cut: Cut,
+    /// Whether its value is written as it is, as long as it is of its kind.
+    pub(in crate::line) figures: bool,
     /// Of the common group; those come first.
     pub(in crate::line) common: bool,
     /// Place in [`Layout::items`].
@@ -157,7 +158,7 @@ impl Layout {
         let Some(item) = self.items.get(usize::from(index)) else { return };
         let label = |step: &Step| self.items.get(usize::from(step.item)).map(|item| &item.label);
         if !plan.steps.iter().any(|there| label(there) == Some(&item.label)) {
-            plan.steps.push(Step::new(item, index, common));
+            plan.steps.push(Step::new(item, index, common, &self.separators));
         }
     }
 
@@ -176,15 +177,16 @@ impl Layout {
 // === impl Step ===
 
 impl Step {
-    fn new(item: &Item, index: u16, common: bool) -> Self {
+    fn new(item: &Item, index: u16, common: bool, separators: &Separators) -> Self {
         let mut lead = [0; 8];
         let room = lead.get_mut(..item.lead.len());
-        let lead_length = room.map_or(0, |room| {
+        let lead_length = room.and_then(|room| {
             room.copy_from_slice(item.lead.as_bytes());
-            u8::try_from(item.lead.len()).unwrap_or(0)
+            u8::try_from(item.lead.len()).ok()
         });
-        let (lead, cut) = (u64::from_le_bytes(lead), item.cut);
-        Self { lead, lead_length, plain: item.plain_metric(), cut, common, item: index }
+        let plain = item.plain_metric().filter(|_| lead_length.is_some());
+        let figures = separators.keep_usual() && plain.is_some_and(|metric| metric.kind().is_of_figures());
+        Self { lead, lead_length: lead_length.unwrap_or(0), plain, figures, common, item: index }
     }
 }
 

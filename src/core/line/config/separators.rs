@@ -1,7 +1,5 @@
 //! What stands between keys, and what stands for it in a value.
 
-use std::ops::RangeInclusive;
-
 use thiserror::Error;
 
 use crate::line::escape::PLAIN;
@@ -24,8 +22,6 @@ pub struct Separators {
     guarded_behind: Option<u8>,
     /// Which bytes of a value are written as they are, wherever they stand: one look tells, for each byte of a line.
     kept: [bool; 256],
-    /// Whether all of [`FIGURES`] are.
-    figures_kept: bool,
     /// Whether all of [`Separators::is_usual`] are.
     usual_kept: bool,
 }
@@ -48,9 +44,6 @@ pub enum SeparatorsError {
 const SEPARATORS: &[u8] = b"~&!$*@'+";
 /// What a stand-in can consist of: characters that a value leaves as they are and that no structured value needs.
 const STAND_INS: &[u8] = b"-._~()/*@!'";
-
-/// `,` to `;`: figures, and most of what stands between them. Sixteen of them.
-const FIGURES: RangeInclusive<u8> = b','..=b';';
 
 // === impl Separators ===
 
@@ -81,11 +74,10 @@ impl Separators {
                 *kept = false;
             }
         }
-        let figures_kept = FIGURES.into_iter().all(|byte| kept.get(usize::from(byte)) == Some(&true));
         let is_kept = |byte| kept.get(usize::from(byte)) == Some(&true);
         let usual_kept = (0..=u8::MAX).filter(|byte| Self::is_usual(*byte)).all(is_kept);
         let stand_in = stand_in.into();
-        Ok(Self { param, stand_in, guarded, guarded_behind, kept, figures_kept, usual_kept })
+        Ok(Self { param, stand_in, guarded, guarded_behind, kept, usual_kept })
     }
 
     /// What stands between keys; ASCII.
@@ -117,18 +109,11 @@ impl Separators {
         self.usual_kept
     }
 
-    /// Whether these bytes of a value are all written as they are, wherever they stand. Most of a line is figures and
-    /// what stands between them: those are looked at eight at a time.
+    /// Whether these bytes of a value are all written as they are, wherever they stand.
     pub(in crate::line) fn keep_all(&self, mut bytes: &[u8]) -> bool {
-        const LEAST: u64 = u64::from_ne_bytes([*FIGURES.start(); 8]);
-        const BEYOND: u64 = u64::from_ne_bytes([0xf0; 8]);
-        while let Some((eight, rest)) = bytes.split_first_chunk() {
-            // The lowest byte that is no figure borrows or exceeds, whatever stands above it.
-            let are_figures =
-                self.figures_kept && u64::from_le_bytes(*eight).wrapping_sub(LEAST) & BEYOND == 0;
+        while let Some((eight, rest)) = bytes.split_first_chunk::<8>() {
             // Without a branch for each byte.
-            let are_kept = || eight.iter().fold(true, |kept, byte| kept & self.keep(*byte));
-            if !are_figures && !are_kept() {
+            if !eight.iter().fold(true, |kept, byte| kept & self.keep(*byte)) {
                 return false;
             }
             bytes = rest;

@@ -1,6 +1,8 @@
 //! What is the same in one line after the other.
 
-use super::{Encoder, Field, Origin, Sent, Values};
+use std::ops::Range;
+
+use super::{Origin, Scratch, Sent, Values};
 use crate::line::config::{Item, Plan, Source, Step};
 
 /// What of a session's lines does not change from one to the next, as it is written: most of what describes a
@@ -12,8 +14,6 @@ pub struct Kept {
     runs: Vec<Run>,
     /// Of all runs, one behind the other.
     text: Vec<u8>,
-    /// Of all runs; places are counted from where the run begins.
-    fields: Vec<Field>,
 }
 
 /// Keys that follow each other and do not change.
@@ -22,97 +22,85 @@ struct Run {
     /// The first step, and the one behind the last.
     steps: (usize, usize),
     /// Their end in [`Kept::text`].
-    text: usize,
-    /// Their end in [`Kept::fields`].
-    fields: usize,
+    end: usize,
 }
 
-impl Encoder {
-    /// Appends all keys of a plan.
+impl Kept {
+    /// Writes all keys of a plan into `room`; how many bytes it is, `None` where there was too little room.
     pub(super) fn push_all<V: Values + ?Sized>(
         &mut self,
         plan: &Plan,
         origin: &Origin<'_, V>,
         sent: &mut Sent,
-        kept: &mut Kept,
-    ) {
+        scratch: &mut Scratch,
+        room: &mut [u8],
+    ) -> Option<usize> {
         let revision = origin.values.revision();
-        if revision.is_none() {
-            self.push_some(plan, (0, plan.steps.len()), origin, sent);
-        } else if kept.revision == revision {
-            let (mut step, mut text, mut field) = (0, 0, 0);
-            for run in &kept.runs {
-                self.push_some(plan, (step, run.steps.0), origin, sent);
-                let base = self.text.len();
-                self.text.copy(kept.text.get(text..run.text).unwrap_or_default());
-                let fields = kept.fields.get(field..run.fields).unwrap_or_default();
-                self.fields.extend(fields.iter().map(|field| field.behind(base)));
-                (step, text, field) = (run.steps.1, run.text, run.fields);
-            }
-            self.push_some(plan, (step, plan.steps.len()), origin, sent);
-        } else {
-            self.push_and_keep(plan, origin, sent, kept);
-            kept.revision = revision;
+        if revision.is_some() && self.revision != revision {
+            return self.push_and_keep(plan, origin, sent, scratch, room);
+        }
+        let runs = if revision.is_some() { &*self.runs } else { &[] };
+        let mut runs = runs.iter();
+        let (mut step, mut start, mut at) = (0, 0, 0);
+        loop {
+            let run = runs.next();
+            let upto = run.map_or(plan.steps.len(), |run| run.steps.0);
+            at = origin.push_some(plan, step..upto, sent, scratch, room, at)?;
+            let Some(run) = run else { return Some(at) };
+            let text = self.text.get(start..run.end).unwrap_or_default();
+            room.get_mut(at..at + text.len())?.copy_from_slice(text);
+            (step, start, at) = (run.steps.1, run.end, at + text.len());
         }
     }
 
-    /// Appends the keys of some steps of a plan.
-    fn push_some<V: Values + ?Sized>(
-        &mut self,
-        plan: &Plan,
-        (from, to): (usize, usize),
-        origin: &Origin<'_, V>,
-        sent: &mut Sent,
-    ) {
-        for step in plan.steps.get(from..to).unwrap_or_default() {
-            self.push(step, origin, sent);
-        }
-    }
-
-    /// The same for all steps, and keeps what stays.
+    /// The same, and keeps what stays.
+    #[cold]
+    #[inline(never)]
     fn push_and_keep<V: Values + ?Sized>(
         &mut self,
         plan: &Plan,
         origin: &Origin<'_, V>,
         sent: &mut Sent,
-        kept: &mut Kept,
-    ) {
-        kept.runs.clear();
-        kept.text.clear();
-        kept.fields.clear();
-        let mut from = 0;
-        while from < plan.steps.len() {
-            let rest = plan.steps.get(from..).unwrap_or_default();
+        scratch: &mut Scratch,
+        room: &mut [u8],
+    ) -> Option<usize> {
+        self.revision = None;
+        self.runs.clear();
+        self.text.clear();
+        let (mut step, mut at) = (0, 0);
+        while step < plan.steps.len() {
+            let rest = plan.steps.get(step..).unwrap_or_default();
             let stay = rest.iter().take_while(|step| origin.stays(step)).count();
-            let (base, first) = (self.text.len(), self.fields.len());
             // With none that stay, the next one alone.
-            let to = from + stay.max(1);
-            self.push_some(plan, (from, to), origin, sent);
+            let next = step + stay.max(1);
+            let end = origin.push_some(plan, step..next, sent, scratch, room, at)?;
             if stay > 0 {
-                kept.text.extend_from_slice(self.text.bytes(base));
-                let fields = self.fields.get(first..).unwrap_or_default();
-                kept.fields.extend(fields.iter().map(|field| field.before(base)));
-                let (text, fields) = (kept.text.len(), kept.fields.len());
-                kept.runs.push(Run { steps: (from, to), text, fields });
+                self.text.extend_from_slice(room.get(at..end)?);
+                self.runs.push(Run { steps: (step, next), end: self.text.len() });
             }
-            from = to;
+            (step, at) = (next, end);
         }
-    }
-}
-
-impl Field {
-    /// The same, `base` bytes further on.
-    const fn behind(&self, base: usize) -> Self {
-        Self { start: self.start + base, value: self.value + base, end: self.end + base, ..*self }
-    }
-
-    /// The same, counted from `base`.
-    const fn before(&self, base: usize) -> Self {
-        Self { start: self.start - base, value: self.value - base, end: self.end - base, ..*self }
+        self.revision = origin.values.revision();
+        Some(at)
     }
 }
 
 impl<V: Values + ?Sized> Origin<'_, V> {
+    /// Writes the keys of some steps of a plan into `room` behind `at`; gives the place behind them.
+    #[inline]
+    fn push_some(
+        &self,
+        plan: &Plan,
+        steps: Range<usize>,
+        sent: &mut Sent,
+        scratch: &mut Scratch,
+        room: &mut [u8],
+        at: usize,
+    ) -> Option<usize> {
+        let mut steps = plan.steps.get(steps).unwrap_or_default().iter();
+        steps.try_fold(at, |at, step| self.push(step, sent, scratch, room, at))
+    }
+
     /// Whether what is written for a step is the same in each line of this revision.
     fn stays(&self, step: &Step) -> bool {
         let stays = |source: Source| match source {

@@ -10,27 +10,38 @@
 //! An [`Encoder`] keeps its buffers: after the first lines it allocates nothing any more.
 
 mod kept;
+mod pen;
 mod split;
-mod text;
 
 pub use self::kept::Kept;
-pub use self::text::Text;
-pub(crate) use self::text::power_of_ten;
+pub use self::pen::{Pen, written};
 
+use self::pen::{make_room, write_all};
 use super::config::{Config, Cut, Item, Layout, Source, Step};
-use super::escape::escape_from;
+use super::escape::escape_in_place;
 use super::keys::{Event, Metric};
 
-/// What a session knows.
-pub trait Values {
-    /// Appends the decoded, unescaped value of `metric` to `out`, and leaves alone what is there; appends nothing where
-    /// it is unknown or empty.
-    fn write(&self, metric: Metric, out: &mut Text);
+/// Room to begin with: a line is seldom longer than that.
+const ROOM: usize = 4096;
 
-    /// Appends the value of a custom dimension, named by its key (`_cd_…`) and the name that the configuration gives
-    /// it; appends nothing where there is none.
-    fn write_dimension(&self, key: &str, name: &str, out: &mut Text) {
-        let _ = (key, name, out);
+/// What a session knows.
+///
+/// A value may be asked for again for the same line, where there was no room for it, and is the same then.
+pub trait Values {
+    /// Writes the decoded, unescaped value of `metric`; nothing where it is unknown or empty.
+    fn write<'p>(&self, metric: Metric, out: Pen<'p>) -> Pen<'p>;
+
+    /// Writes the value of a custom dimension, named by its key (`_cd_…`) and the name that the configuration gives
+    /// it; nothing where there is none.
+    fn write_dimension<'p>(&self, key: &str, name: &str, out: Pen<'p>) -> Pen<'p> {
+        let _ = (key, name);
+        out
+    }
+
+    /// Whether the value of each metric is of the [kind](Metric::kind) that its key says: figures
+    /// ([`Kind::is_of_figures`](super::keys::Kind::is_of_figures)) need no look at what has to be escaped then.
+    fn are_typed(&self) -> bool {
+        false
     }
 
     /// Which state of the values that [stay](Values::stays) this is: as long as it is the same, they are. `None`
@@ -61,17 +72,24 @@ pub struct Sent {
 /// Makes lines, with buffers that it keeps.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    /// One value that is not in `text` as it is: one that has to be escaped.
-    value: String,
-    /// What a pattern looks at.
-    other: Text,
-    /// All keys and values as they are written, a separator in front of each.
-    text: Text,
+    /// All keys and values as they are written, a separator in front of each, and room behind them.
+    room: Vec<u8>,
+    scratch: Scratch,
+    /// What is in `room`, where it has to be split.
     fields: Vec<Field>,
     /// The parts, one behind the other, where the line had to be split.
     parts: String,
     /// Where each part ends.
     ends: Vec<usize>,
+}
+
+/// Room for what is looked at once more before it is written.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// A value that has to be escaped.
+    value: Vec<u8>,
+    /// What a pattern looks at.
+    other: Vec<u8>,
 }
 
 /// A line, whole or in parts.
@@ -85,7 +103,7 @@ pub struct Encoded<'e> {
     pub left_out: usize,
 }
 
-/// One key and its value in [`Encoder::text`].
+/// One key and its value in a line that has to be split.
 #[derive(Debug, Clone, Copy)]
 struct Field {
     start: usize,
@@ -130,80 +148,25 @@ impl Encoder {
     ) -> Option<Encoded<'_>> {
         let layout = config.layout();
         let plan = layout.plan(event)?;
-        self.text.truncate(0);
-        self.fields.clear();
         let origin = Origin { config, layout, event, values };
-        self.push_all(plan, &origin, sent, kept);
+        let Self { room, scratch, .. } = self;
+        let before = *sent;
+        let length = loop {
+            *sent = before;
+            match kept.push_all(plan, &origin, sent, scratch, room) {
+                Some(length) => break length,
+                None => make_room(room, ROOM),
+            }
+        };
         // Without the separator in front of the first.
-        if self.text.len() > layout.max_line + 1 {
-            let common = self.fields.iter().take_while(|field| field.common).count();
-            return Some(self.split(layout, common));
+        if length > layout.max_line + 1 {
+            return Some(self.split(layout, plan, length));
         }
-        let text = self.text.get(1);
+        // Only characters were written.
+        let text = std::str::from_utf8(self.room.get(1..length).unwrap_or_default()).unwrap_or_default();
         self.ends.clear();
         self.ends.push(text.len());
         Some(Encoded { text, ends: &self.ends, truncated: 0, left_out: 0 })
-    }
-
-    /// Appends a key and its value; nothing at all where there is none.
-    #[inline]
-    fn push<V: Values + ?Sized>(&mut self, step: &Step, origin: &Origin<'_, V>, sent: &mut Sent) {
-        let before = self.text.len();
-        match (step.plain, step.lead_length) {
-            (Some(metric), 1..) => {
-                self.text.eight(step.lead, step.lead_length.into());
-                self.text.begin();
-                origin.values.write(metric, &mut self.text);
-                self.finish(before, before + usize::from(step.lead_length), step, origin);
-            }
-            _ => self.push_item(before, step, origin, sent),
-        }
-    }
-
-    /// The same, for a key of which the configuration says more.
-    fn push_item<V: Values + ?Sized>(
-        &mut self,
-        before: usize,
-        step: &Step,
-        origin: &Origin<'_, V>,
-        sent: &mut Sent,
-    ) {
-        let Some(item) = origin.layout.items.get(usize::from(step.item)) else { return };
-        if item.once && sent.contains(item.source) {
-            return;
-        }
-        self.text.copy(item.lead.as_bytes());
-        let value = self.text.len();
-        self.text.begin();
-        origin.write(item, &mut self.text, &mut self.other);
-        if let Some(size) = item.size {
-            shorten(&mut self.text, value, usize::try_from(size.get()).unwrap_or(usize::MAX));
-        }
-        let is_there = self.text.len() > value;
-        self.finish(before, value, step, origin);
-        if item.once && is_there {
-            sent.insert(item.source);
-        }
-    }
-
-    /// Escapes the value that begins at `value`, or takes back its lead where there is none.
-    #[inline]
-    fn finish<V: ?Sized>(&mut self, before: usize, value: usize, step: &Step, origin: &Origin<'_, V>) {
-        if self.text.len() == value {
-            self.text.truncate(before);
-            return;
-        }
-        let separators = &origin.layout.separators;
-        if self.text.is_doubtful() || !separators.keep_usual() {
-            escape_from(value, &mut self.text, &mut self.value, separators);
-        }
-        self.fields.push(Field {
-            start: before + 1,
-            value,
-            end: self.text.len(),
-            cut: step.cut,
-            common: step.common,
-        });
     }
 }
 
@@ -270,53 +233,118 @@ struct Origin<'o, V: ?Sized> {
 // === impl Origin ===
 
 impl<V: Values + ?Sized> Origin<'_, V> {
-    /// Appends the value of an item; `other` is room for what patterns look at.
-    fn write(&self, item: &Item, out: &mut Text, other: &mut Text) {
-        if let Some(constant) = &item.constant {
-            out.push_str(constant);
-            return;
-        }
-        for pattern in &item.patterns {
-            other.truncate(0);
-            self.write_source(pattern.of, other);
-            let other = other.as_str();
-            if pattern.needles.iter().any(|needle| contains_in_any_case(other, needle)) {
-                out.push_str(&pattern.result);
-                return;
+    /// Writes a key and its value into `room` behind `at`, nothing at all where there is no value; gives the place
+    /// behind it, `None` where there was too little room.
+    #[inline]
+    fn push(
+        &self,
+        step: &Step,
+        sent: &mut Sent,
+        scratch: &mut Scratch,
+        room: &mut [u8],
+        at: usize,
+    ) -> Option<usize> {
+        let Some(metric) = step.plain else { return self.push_item(step, sent, scratch, room, at) };
+        let whole = room.len();
+        let field = room.get_mut(at..)?;
+        *field.first_chunk_mut()? = step.lead;
+        let value = field.get_mut(usize::from(step.lead_length)..)?;
+        let most = value.len();
+        let left = self.values.write(metric, Pen::new(value)).left();
+        match left {
+            0 => None,
+            _ if left == most => Some(at),
+            _ if step.figures && self.values.are_typed() => {
+                let value = || room.get(whole - most..whole - left).unwrap_or_default();
+                debug_assert!(self.layout.separators.keep_all(value()), "{metric}");
+                Some(whole - left)
             }
-        }
-        let start = out.len();
-        self.write_source(item.source, out);
-        if let (true, Some(fallback)) = (out.len() == start, item.fallback) {
-            self.write_source(fallback, out);
+            _ => {
+                escape_in_place(room, whole - most..whole - left, &mut scratch.value, &self.layout.separators)
+            }
         }
     }
 
-    fn write_source(&self, source: Source, out: &mut Text) {
-        match source {
-            Source::Metric(Metric::EventCode) => out.push_str(self.event.code()),
-            Source::Metric(Metric::BeaconId) => out.push_str(&self.config.beacon_id),
-            Source::Metric(Metric::BeaconVersion) => out.push_str(&self.config.beacon_version),
-            Source::Metric(Metric::LogType) => out.push_str(self.config.log_type.code()),
-            Source::Metric(Metric::LogVersion) => out.push_str(&self.config.log_version),
-            Source::Metric(Metric::FormatVersion) => out.push_str(&self.config.format_version),
-            // The encoder numbers the parts itself.
-            Source::Metric(Metric::PartNumber | Metric::TotalParts) => {}
-            Source::Metric(metric) => self.values.write(metric, out),
-            Source::Dimension(place) => {
-                if let Some(dimension) = self.layout.dimensions.get(usize::from(place)) {
-                    self.values.write_dimension(&dimension.key, &dimension.name, out);
-                }
+    /// The same, for a key of which the configuration says more.
+    #[inline(never)]
+    fn push_item(
+        &self,
+        step: &Step,
+        sent: &mut Sent,
+        scratch: &mut Scratch,
+        room: &mut [u8],
+        at: usize,
+    ) -> Option<usize> {
+        let Some(item) = self.layout.items.get(usize::from(step.item)) else { return Some(at) };
+        if item.once && sent.contains(item.source) {
+            return Some(at);
+        }
+        let start = at + item.lead.len();
+        room.get_mut(at..start)?.copy_from_slice(item.lead.as_bytes());
+        let value = room.get_mut(start..)?;
+        let most = value.len();
+        let left = self.write(item, &mut scratch.other, Pen::new(&mut *value)).left();
+        if left == 0 {
+            return None;
+        }
+        let written = value.get(..most - left)?;
+        let length = item.size.map_or(written.len(), |size| {
+            shortened(written, usize::try_from(size.get()).unwrap_or(usize::MAX))
+        });
+        if length == 0 {
+            return Some(at);
+        }
+        if item.once {
+            sent.insert(item.source);
+        }
+        escape_in_place(room, start..start + length, &mut scratch.value, &self.layout.separators)
+    }
+
+    /// Writes the value of an item; `other` is room for what patterns look at.
+    fn write<'p>(&self, item: &Item, other: &mut Vec<u8>, out: Pen<'p>) -> Pen<'p> {
+        if let Some(constant) = &item.constant {
+            return out.text(constant);
+        }
+        for pattern in &item.patterns {
+            let length = write_all(other, 64, |pen| self.write_source(pattern.of, pen));
+            // Only characters were written.
+            let other = std::str::from_utf8(other.get(..length).unwrap_or_default()).unwrap_or_default();
+            if pattern.needles.iter().any(|needle| contains_in_any_case(other, needle)) {
+                return out.text(&pattern.result);
             }
+        }
+        let before = out.left();
+        let out = self.write_source(item.source, out);
+        match item.fallback {
+            Some(fallback) if out.left() == before => self.write_source(fallback, out),
+            _ => out,
+        }
+    }
+
+    fn write_source<'p>(&self, source: Source, out: Pen<'p>) -> Pen<'p> {
+        match source {
+            Source::Metric(Metric::EventCode) => out.text(self.event.code()),
+            Source::Metric(Metric::BeaconId) => out.text(&self.config.beacon_id),
+            Source::Metric(Metric::BeaconVersion) => out.text(&self.config.beacon_version),
+            Source::Metric(Metric::LogType) => out.text(self.config.log_type.code()),
+            Source::Metric(Metric::LogVersion) => out.text(&self.config.log_version),
+            Source::Metric(Metric::FormatVersion) => out.text(&self.config.format_version),
+            // The encoder numbers the parts itself.
+            Source::Metric(Metric::PartNumber | Metric::TotalParts) => out,
+            Source::Metric(metric) => self.values.write(metric, out),
+            Source::Dimension(place) => match self.layout.dimensions.get(usize::from(place)) {
+                Some(dimension) => self.values.write_dimension(&dimension.key, &dimension.name, out),
+                None => out,
+            },
         }
     }
 }
 
-/// Leaves at most `size` characters behind `start`.
-fn shorten(text: &mut Text, start: usize, size: usize) {
-    if let Some((end, _)) = text.get(start).char_indices().nth(size) {
-        text.truncate(start + end);
-    }
+/// How many bytes the first `size` characters are.
+fn shortened(text: &[u8], size: usize) -> usize {
+    // Only characters were written.
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    text.char_indices().nth(size).map_or(text.len(), |(end, _)| end)
 }
 
 /// Whether `needle`, which is in lower case, is in `text`, whatever the case there.

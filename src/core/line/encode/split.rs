@@ -13,7 +13,7 @@
 use std::fmt::Write as _;
 
 use super::{Encoded, Encoder, Field};
-use crate::line::config::{Cut, Layout, Separators};
+use crate::line::config::{Cut, Layout, Plan, Separators, Step};
 use crate::line::escape::whole_characters;
 
 /// Bytes of a value of the common group that are never cut away.
@@ -22,10 +22,14 @@ const KEPT: usize = 48;
 const DIGITS: usize = 4;
 
 impl Encoder {
-    pub(super) fn split(&mut self, layout: &Layout, common: usize) -> Encoded<'_> {
+    /// Splits the line that the first `whole` bytes of `room` are.
+    pub(super) fn split(&mut self, layout: &Layout, plan: &Plan, whole: usize) -> Encoded<'_> {
         let limit = layout.max_line;
-        let held = std::mem::take(&mut self.text);
-        let text = held.as_str();
+        let held = std::mem::take(&mut self.room);
+        // Only characters were written.
+        let text = std::str::from_utf8(held.get(..whole).unwrap_or_default()).unwrap_or_default();
+        self.find_fields(text, layout, plan);
+        let common = self.fields.iter().take_while(|field| field.common).count();
         let numbers = 2 * (2 + DIGITS) + layout.part_number.len() + layout.total_parts.len();
         let room = limit.saturating_sub(numbers + self.reserve(common, limit));
         let (mut truncated, mut left_out) = self.shorten_common(text, common, room, &layout.separators);
@@ -46,8 +50,33 @@ impl Encoder {
             self.ends.push(self.fields.len());
         }
         self.write_parts(text, layout, common);
-        self.text = held;
+        self.room = held;
         Encoded { text: &self.parts, ends: &self.ends, truncated, left_out }
+    }
+
+    /// Finds the keys again that `text` was written of: those of the plan, in its order, but those without a value.
+    ///
+    /// No value has a separator, and no two keys of a plan the same label. Few lines are split: those that are not do
+    /// without a note of where each key is.
+    fn find_fields(&mut self, text: &str, layout: &Layout, plan: &Plan) {
+        self.fields.clear();
+        let separator = layout.separators.param();
+        let mut steps = plan.steps.iter();
+        // The first has a separator in front of it, too.
+        let mut start = 1;
+        while let Some(rest) = text.as_bytes().get(start - 1..).filter(|rest| !rest.is_empty()) {
+            let end =
+                rest.iter().skip(1).position(|byte| *byte == separator).unwrap_or(rest.len() - 1) + start;
+            let item = |step: &Step| layout.items.get(usize::from(step.item));
+            let found = steps.find_map(|step| {
+                Some((step, item(step).filter(|item| rest.starts_with(item.lead.as_bytes()))?))
+            });
+            if let Some((step, item)) = found {
+                let value = start - 1 + item.lead.len();
+                self.fields.push(Field { start, value, end, cut: item.cut, common: step.common });
+            }
+            start = end + 1;
+        }
     }
 
     /// Cuts the longest values of the common group until it has no more than `room` bytes; says how many

@@ -358,6 +358,35 @@ impl Kind {
         }
     }
 
+    /// Whether its values consist of nothing but digits, letters and `, - . : ; ( )`, whoever tells them.
+    #[must_use]
+    pub const fn is_of_figures(self) -> bool {
+        match self {
+            Self::Flag
+            | Self::Integer
+            | Self::Decimal
+            | Self::SumCount
+            | Self::Buckets
+            | Self::ReasonCounts
+            | Self::Pauses
+            | Self::Seeks
+            | Self::PauseSeek
+            | Self::Stints
+            | Self::RateTimes
+            | Self::WeightedRate
+            | Self::Rebuffers
+            | Self::Codes(_) => true,
+            // With names of an operator's, a player's or a stream's, or with a `*`.
+            Self::Text
+            | Self::OpenCodes(_)
+            | Self::Size
+            | Self::ClassTimes
+            | Self::Ads
+            | Self::ServerSwitches
+            | Self::Shares => false,
+        }
+    }
+
     /// The codes of a value that has few.
     #[must_use]
     pub const fn codes(self) -> &'static [Code] {

@@ -17,7 +17,7 @@ pub use self::cursor::ValueError;
 pub use self::decimal::{Decimal, NotADecimal};
 pub use self::figures::{Bucket, ClassTime, RateTime, ReasonCounts, Share, Size, SumCount, WeightedRate};
 pub use self::histories::{Moment, Pause, Rebuffer, Rebuffers, Seek, Stint, SwitchReasons, ViewerAction};
-pub use self::sessions::{Ad, FIELD_ESCAPE, ServerSwitch, push_field};
+pub use self::sessions::{Ad, FIELD_ESCAPE, ServerSwitch};
 
 use self::cursor::Cursor;
 use self::figures::Csv;

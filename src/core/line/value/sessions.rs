@@ -1,6 +1,6 @@
 //! Values whose elements have many fields: ads and switches between servers.
 //!
-//! A `:` or `,` inside a field is written as the separator that is to stand for it, see [`push_field`]; which of
+//! A `:` or `,` inside a field is written as the separator that is to stand for it, [`FIELD_ESCAPE`]; which of
 //! them it was cannot be told any more.
 
 use std::fmt;
@@ -69,18 +69,6 @@ pub struct ServerSwitch {
     pub new_ip: String,
     /// 0 primary, 1 alternate, 2 alternate in the region, 3 alternate out of it, 4 EUM host.
     pub host_type: Option<u8>,
-}
-
-/// Appends a field, with [`FIELD_ESCAPE`] for each `:` and `,`.
-pub fn push_field(text: &str, out: &mut impl fmt::Write) {
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b':' | b',')) {
-        // Writing to memory cannot fail.
-        let _ = out.write_str(rest.get(..at).unwrap_or_default());
-        let _ = out.write_char(FIELD_ESCAPE);
-        rest = rest.get(at + 1..).unwrap_or_default();
-    }
-    let _ = out.write_str(rest);
 }
 
 // === impl Ad ===

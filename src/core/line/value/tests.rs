@@ -235,9 +235,6 @@ proptest! {
 
     #[test]
     fn a_field_has_no_separators(text in "\\PC{0,20}") {
-        let mut field = String::new();
-        push_field(&text, &mut field);
-        prop_assert!(!field.contains([':', ',']));
-        prop_assert_eq!(field, Field(&text).to_string());
+        prop_assert_eq!(Field(&text).to_string(), text.replace([':', ','], "~"));
     }
 }
