@@ -1,8 +1,8 @@
 //! What goes on a box, built for a box's processor by the oldest toolchain an image builder has.
 //!
-//! Debian's own rustc of the minimum version, with its standard library for ARM, in a root of its own made from Debian's
-//! packages. The root is kept in the user's cache directory: making it takes some minutes. zig links, because it can link
-//! against the symbols of any glibc: one program then fits old images and new ones.
+//! Debian's own rustc of the minimum version, with the sources of its standard library, in a root made from Debian's
+//! packages: one for each target. A root is kept in the user's cache directory: making it takes a minute or two. zig links,
+//! because it can link against the symbols of any glibc: one program then fits old images and new ones.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,25 +13,26 @@ use crate::{run, tools, ui};
 const RELEASE: &str = "bookworm";
 
 /// Part of the root's name: raised when [`PACKAGES`] change, so that an old root is not taken for a new one.
-const GENERATION: &str = "3";
+const GENERATION: &str = "4";
 
+/// What a root has beside GStreamer for its target. The standard library is built along, and zig links: of the target's own
+/// there is nothing but what the plug-in links with.
 const PACKAGES: &[&str] = &[
-    "rustc-web",
-    "cargo-web",
-    "rust-web-src",
+    "libc-bin",
+    "coreutils",
+    "dash",
+    "grep",
+    "sed",
     "gcc",
     "libc6-dev",
     "pkgconf",
-    "libgstreamer1.0-dev",
-    "libstd-rust-web-dev:armhf",
-    "gcc-arm-linux-gnueabihf",
-    "libc6-dev-armhf-cross",
-    "libgstreamer1.0-dev:armhf",
-    "libstd-rust-web-dev:arm64",
-    "gcc-aarch64-linux-gnu",
-    "libc6-dev-arm64-cross",
-    "libgstreamer1.0-dev:arm64",
+    "rustc-web",
+    "cargo-web",
+    "rust-web-src",
 ];
+
+/// The table of symbols of the root's GStreamer, in the root.
+const SYMBOLS: &str = "gstreamer.symbols";
 
 /// Where the sources of the standard library are.
 const STD: &str = "rustc-1.85.0";
@@ -81,7 +82,7 @@ pub(crate) struct Built {
 
 /// Builds daemon and plug-in as a box gets them.
 pub(crate) fn build(target: &Target) -> Result<Built, String> {
-    let root = ensure_root()?;
+    let root = ensure_root(target)?;
     let tools = tools::packagers()?;
     // The root has no network of its own, and needs none: its cargo reads what this one has fetched.
     run::quietly(&mut run::cargo(&["fetch", "--locked"]))?;
@@ -96,12 +97,16 @@ pub(crate) fn build(target: &Target) -> Result<Built, String> {
     let triple = target.triple;
     let cargo = format!("cargo zigbuild --locked --target {triple}.{GLIBC}");
     // The standard library is built along, for size, and without what prints backtraces: they name nothing in a program
-    // that is stripped. A stable compiler builds it only when told that it may.
+    // that is stripped. A stable compiler builds it only when told that it may. Both are built at once: optimising a
+    // whole program, which each ends with, keeps one processor busy.
     let build = format!(
-        "cd /src && export RUSTC_BOOTSTRAP=1 \
-         && {cargo} -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --release -p stbeacon \
-         && {cargo} -Zbuild-std=std,panic_unwind -Zbuild-std-features=panic-unwind,optimize_for_size \
-            --profile tracer -p gst-plugin-stbeacon"
+        "cd /src && export RUSTC_BOOTSTRAP=1 && \
+         {{ CARGO_ZIGBUILD_CACHE_DIR=/out/zigbuild-tracer \
+            {cargo} -Zbuild-std=std,panic_unwind -Zbuild-std-features=panic-unwind,optimize_for_size \
+            --profile tracer -p gst-plugin-stbeacon & }} && \
+         CARGO_ZIGBUILD_CACHE_DIR=/out/zigbuild \
+         {cargo} -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --release -p stbeacon; \
+         daemon=$?; wait $! && exit $daemon"
     );
     // In a mount namespace of its own, which takes the mounts away with it. Every path in it is the same on every
     // machine, and so is what is built.
@@ -118,7 +123,6 @@ pub(crate) fn build(target: &Target) -> Result<Built, String> {
             CARGO_TARGET_DIR=/out CARGO_NET_OFFLINE=true RUSTFLAGS="$RUSTFLAGS" \
             SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \
             CARGO_ZIGBUILD_ZIG_PATH="/tools/${ZIG#"$TOOLS"/}" ZIG_GLOBAL_CACHE_DIR=/out/zig \
-            CARGO_ZIGBUILD_CACHE_DIR=/out/zigbuild \
             PKG_CONFIG_ALLOW_CROSS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 PKG_CONFIG="$MULTIARCH-pkg-config" sh -c "$BUILD""#;
     let mut command = as_root("env");
     command
@@ -155,28 +159,41 @@ pub(crate) fn epoch() -> String {
 
 /// What the root's GStreamer says of its symbols: which version had each of them first.
 pub(crate) fn gstreamer_symbols(target: &Target) -> Result<String, String> {
-    let info = ensure_root()?.join("var/lib/dpkg/info");
-    let file = info.join(format!("libgstreamer1.0-0:{}.symbols", target.debian));
+    let file = ensure_root(target)?.join(SYMBOLS);
     std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))
 }
 
-fn ensure_root() -> Result<PathBuf, String> {
+/// One root for each target, so that nobody waits for another target's packages.
+fn ensure_root(target: &Target) -> Result<PathBuf, String> {
+    let arch = target.debian;
     let cache = home_dir("XDG_CACHE_HOME", ".cache")?.join("stbeacon");
-    let root = cache.join(format!("{RELEASE}-cross-{GENERATION}"));
-    if root.join("usr/bin/rustc").exists() {
+    let name = format!("{RELEASE}-cross-{arch}-{GENERATION}");
+    let root = cache.join(&name);
+    if root.exists() {
         return Ok(root);
     }
     std::fs::create_dir_all(&cache).map_err(|e| format!("{}: {e}", cache.display()))?;
-    let unfinished = cache.join(format!("{RELEASE}-cross-{GENERATION}.unfinished"));
-    ui::step("a root with Debian's rustc for ARM", || {
+    let unfinished = cache.join(format!("{name}.unfinished"));
+    ui::step(&format!("a root with Debian's rustc, and GStreamer for {arch}"), || {
         run::quietly(as_root("rm").arg("-rf").arg(&unfinished))?;
         let mut make = as_root("mmdebstrap");
-        make.args(["--variant=minbase", "--architectures=amd64,armhf,arm64"])
-            .arg(format!("--include={}", PACKAGES.join(",")))
-            // Nobody reads manuals there.
-            .args(["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]);
+        let architectures = if arch == "amd64" { arch.to_owned() } else { format!("amd64,{arch}") };
+        // Unpacked, not configured: nothing that scripts of packages do matters to a compiler but the two links below.
+        make.args(["--variant=extract", "--skip=cleanup,check/empty"])
+            .arg("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr")
+            .arg(format!("--architectures={architectures}"))
+            .arg(format!("--include={},libgstreamer1.0-dev:{arch}", PACKAGES.join(",")));
         // The release alone, without its security archive: only there do compiler and libraries agree on a version.
         run::quietly(make.arg(RELEASE).arg(&unfinished).args(mirror()))?;
+        let finish = r#"set -eu
+            cd "$1"
+            dpkg-deb --ctrl-tarfile var/cache/apt/archives/libgstreamer1.0-0_*_"$2".deb | tar -xO ./symbols > "$3"
+            rm -rf var/cache/apt/* var/lib/apt/lists/* usr/share/man usr/share/locale usr/share/doc
+            mkdir -p proc tmp
+            ln -sf gcc usr/bin/cc
+            ldconfig -r ."#;
+        let mut links = as_root("sh");
+        run::quietly(links.args(["-c", finish, "sh"]).arg(&unfinished).args([arch, SYMBOLS]))?;
         run::quietly(as_root("mv").arg(&unfinished).arg(&root))
     })?;
     Ok(root)
