@@ -4,6 +4,7 @@
 //! and instructions, and are kept in [`GATES`].
 
 mod gates;
+mod overhead;
 mod program;
 mod table;
 
@@ -22,8 +23,14 @@ within the same seconds, and shows a table; the figures are kept as JSON in targ
 machine's load does not change, instructions and allocations, against src/bench/gates.json.
 
 Usage: cargo xtask bench [--gates | --bless]
+       cargo xtask bench tracer [--rounds N]
+
+  tracer       what the plug-in costs a player, alone: CPU time of a player without it, with it, and with GStreamer's
+               own tracers, run in turns; instructions for each buffer; kept in target/bench-tracer.json
 
 Options:
+      --rounds N
+               how often each player is run [default: 11]
       --gates  only the gates, without any clock: what `cargo xtask test bench` runs
       --bless  sets the gates to what was measured now
   -h, --help   this text
@@ -33,7 +40,8 @@ that the gates were measured with, that gate is left out, and the output says so
 ";
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
-    let (mut only_gates, mut bless) = (false, false);
+    let (mut only_gates, mut bless, mut only_tracer) = (false, false, false);
+    let mut rounds = overhead::ROUNDS;
     while let Some(arg) = args.next()? {
         match arg {
             Short('h') | Long("help") => {
@@ -42,15 +50,23 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             }
             Long("gates") => only_gates = true,
             Long("bless") => bless = true,
+            Long("rounds") => rounds = args.value()?.parse()?,
+            Value(name) if name == "tracer" => only_tracer = true,
             other => return Err(other.unexpected().into()),
         }
     }
     system::ensure(Needs::All)?;
+    if only_tracer {
+        overhead::show(rounds)?;
+        return Ok(Gates::read()?.check_tracer()?);
+    }
     if bless {
         return Ok(bless_gates()?);
     }
     if !only_gates {
         show_times()?;
+        overhead::show(rounds)?;
+        Gates::read()?.check_tracer()?;
     }
     Ok(check_gates()?)
 }

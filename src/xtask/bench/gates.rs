@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::overhead;
 use super::program::Program;
 use crate::{run, ui};
 
 /// How much more instructions than at the last blessing are too many, in per mille.
 const TOLERANCE: u64 = 30;
+
+/// What the plug-in adds to a push, by this name.
+const TRACER: &str = "tracer-push";
 
 /// What was measured when somebody last looked at it and said yes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,6 +22,16 @@ pub(super) struct Gates {
     rustc: String,
     /// Of one go each; by benchmark.
     benchmarks: BTreeMap<String, Gate>,
+    /// Of the plug-in, in a player.
+    tracer: TracerGate,
+}
+
+/// What the plug-in adds to a buffer that reaches a sink, through elements that are not watched.
+#[derive(Debug, Serialize, Deserialize)]
+struct TracerGate {
+    /// Some of it is GStreamer's own.
+    gstreamer: String,
+    instructions: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,7 +66,9 @@ impl Gates {
             })?;
             benchmarks.insert(measured.name, Gate { allocations: measured.count, instructions });
         }
-        Ok(Self { rustc: rustc()?, benchmarks })
+        let instructions = ui::step("instructions of the plug-in", overhead::push_instructions)?;
+        let tracer = TracerGate { gstreamer: overhead::gstreamer()?, instructions };
+        Ok(Self { rustc: rustc()?, benchmarks, tracer })
     }
 
     /// One line a benchmark.
@@ -63,7 +79,25 @@ impl Gates {
                 gate.instructions, gate.allocations
             )
         });
-        lines.collect()
+        let tracer = format!("  {:18} {:>12} instructions\n", TRACER, self.tracer.instructions);
+        lines.chain([tracer]).collect()
+    }
+
+    /// The plug-in's gate. It is not one of every change: the plug-in has to be built for it once more, and a player
+    /// run under callgrind.
+    pub(super) fn check_tracer(&self) -> Result<(), String> {
+        let (rustc, gstreamer) = (rustc()?, overhead::gstreamer()?);
+        if rustc != self.rustc || gstreamer != self.tracer.gstreamer {
+            println!("  {}", ui::red("The plug-in's gate is LEFT OUT: it was measured with others."));
+            println!("  then: {}, {}\n  now:  {rustc}, {gstreamer}", self.rustc, self.tracer.gstreamer);
+            return Ok(());
+        }
+        let instructions = overhead::push_instructions()?;
+        let allowed = self.tracer.instructions + self.tracer.instructions * TOLERANCE / 1000;
+        let more = instructions > allowed;
+        let line = format!("{instructions} instructions, {allowed} allowed");
+        println!("  {TRACER:18} {line:34} {}", mark(more));
+        if more { Err(format!("{TRACER}: {line}")) } else { Ok(()) }
     }
 
     pub(super) fn check(&self, program: &Program) -> Result<(), String> {

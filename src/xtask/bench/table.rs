@@ -52,7 +52,7 @@ pub(super) fn json(builds: &[Measured]) -> Result<String, String> {
 }
 
 /// The processor, as the kernel names it.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())

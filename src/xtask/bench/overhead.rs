@@ -1,0 +1,288 @@
+//! What the plug-in costs a player: CPU time and instructions, without it, with it by either way in, and with
+//! GStreamer's own tracers.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde::Serialize;
+use stbeacon_tests::clips::{Audio, Recipe, Video};
+use stbeacon_tests::{Player, PlayerSocket, Way};
+
+use super::table;
+use crate::{run, ui};
+
+/// How often each variant is run, unless told otherwise.
+pub(super) const ROUNDS: usize = 11;
+
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Who watches.
+#[derive(Debug, Clone, Copy)]
+struct Variant {
+    name: &'static str,
+    way: Way,
+    /// `GST_TRACERS` besides.
+    tracers: &'static str,
+}
+
+const fn peer(name: &'static str, tracers: &'static str) -> Variant {
+    Variant { name, way: Way::Unwatched, tracers }
+}
+
+/// The first is what the others are held against; the second shows how far apart two of the same are.
+const VARIANTS: [Variant; 7] = [
+    peer("nobody", ""),
+    peer("nobody, again", ""),
+    Variant { name: "stbeacon, GST_TRACERS", way: Way::Tracers, tracers: "" },
+    Variant { name: "stbeacon, LD_PRELOAD", way: Way::Preload, tracers: "" },
+    peer("stats", "stats"),
+    peer("latency(flags=element)", "latency(flags=element)"),
+    peer("rusage", "rusage"),
+];
+
+/// One pipeline, and what its overhead may be.
+struct Scene {
+    name: &'static str,
+    what: &'static str,
+    pipeline: String,
+    /// In per cent; `None`: no more than two runs of the same differ by.
+    goal: Option<f64>,
+}
+
+/// What one scene costs with one variant.
+#[derive(Debug, Serialize)]
+struct Cost {
+    scene: &'static str,
+    variant: &'static str,
+    /// User and system, in ms: median, first and third quartile of all rounds.
+    cpu_ms: [f64; 3],
+    /// To `nobody` of the same round: median of all rounds.
+    ratio: f64,
+    /// Its first and third quartile.
+    ratio_quartiles: [f64; 2],
+}
+
+/// Instructions that one more buffer takes in the thread that streams.
+#[derive(Debug, Serialize)]
+struct Instructions {
+    variant: &'static str,
+    /// Through four elements that nobody watches, and a sink that is.
+    four: u64,
+    /// Through eight of them.
+    eight: u64,
+}
+
+#[derive(Serialize)]
+struct Kept<'a> {
+    machine: String,
+    rounds: usize,
+    cpu: &'a [Cost],
+    instructions_per_buffer: &'a [Instructions],
+}
+
+/// Measures everything and shows it.
+pub(super) fn show(rounds: usize) -> Result<(), String> {
+    let tracer = build()?;
+    let scenes = scenes()?;
+    let mut costs = Vec::new();
+    for scene in &scenes {
+        ui::title(&format!("({}) {}", scene.name, scene.what));
+        let measured = measure(&tracer, scene, rounds)?;
+        print!("{}", text(&measured, scene));
+        costs.extend(measured);
+    }
+    ui::title("Instructions for one buffer through the pipeline of (c), in the thread that streams");
+    let mut instructions = Vec::new();
+    for variant in VARIANTS.into_iter().filter(|variant| variant.name != "nobody, again") {
+        let [four, eight] = [4, 8].map(|elements| per_buffer(&tracer, variant, elements));
+        instructions.push(Instructions { variant: variant.name, four: four?, eight: eight? });
+    }
+    print!("{}", instructions_text(&instructions));
+    let kept =
+        Kept { machine: table::machine(), rounds, cpu: &costs, instructions_per_buffer: &instructions };
+    let path = run::target().join("bench-tracer.json");
+    let json = serde_json::to_string_pretty(&kept).map_err(|error| error.to_string())?;
+    std::fs::write(&path, json).map_err(|e| format!("{}: {e}", path.display()))?;
+    println!("\nKept in {}.", path.display());
+    Ok(())
+}
+
+/// Instructions that the plug-in adds to one buffer that passes four elements which it does not watch, and reaches a
+/// sink that it does.
+pub(super) fn push_instructions() -> Result<u64, String> {
+    let tracer = build()?;
+    let watched = Variant { name: "stbeacon", way: Way::Tracers, tracers: "" };
+    let [with, without] = [watched, peer("nobody", "")].map(|variant| per_buffer(&tracer, variant, 4));
+    Ok(with?.saturating_sub(without?))
+}
+
+/// GStreamer's own part of that is its own business: its version.
+pub(super) fn gstreamer() -> Result<String, String> {
+    let told = run::told(run::command("gst-launch-1.0").arg("--version"))?;
+    Ok(told.lines().nth(1).unwrap_or_default().trim().to_owned())
+}
+
+fn build() -> Result<PathBuf, String> {
+    ui::step("the plug-in, as what goes on a box", || {
+        let words =
+            ["build", "--locked", "--quiet", "--package", "gst-plugin-stbeacon", "--profile", "tracer"];
+        run::quietly(&mut run::cargo(&words))
+    })?;
+    Ok(run::target().join("tracer/libgststbeacon.so"))
+}
+
+fn scenes() -> Result<[Scene; 3], String> {
+    let recipe =
+        |pictures| Recipe { kbits: 8000, noise: true, ..Recipe::ts(Video::H264, Audio::Aac, pictures) };
+    let clip = |pictures| {
+        let make = || recipe(pictures).make().map_err(|error| error.to_string());
+        ui::step(&format!("a clip of {} s", pictures / 25), make)
+    };
+    let (minute, short) = (clip(1500)?, clip(250)?);
+    Ok([
+        Scene {
+            name: "a",
+            what: "a file of 60 s at 8 Mbit/s, demultiplexed and parsed",
+            pipeline: format!(
+                "filesrc location={} ! tsdemux name=d d. ! queue ! h264parse ! fakesink d. ! queue ! aacparse ! fakesink",
+                minute.path.display()
+            ),
+            goal: Some(1.0),
+        },
+        Scene {
+            name: "b",
+            what: "playbin, decoding 10 s in software",
+            pipeline: format!("playbin uri={} video-sink=fakesink audio-sink=fakesink", short.uri()),
+            goal: None,
+        },
+        Scene { name: "c", what: WORST, pipeline: worst(200_000, 4), goal: Some(8.0) },
+    ])
+}
+
+const WORST: &str = "the worst case: fakesrc 200 000 × 188 bytes ! 4 × identity ! fakesink";
+
+fn worst(buffers: u64, elements: usize) -> String {
+    let identities = "! identity ".repeat(elements);
+    format!("fakesrc num-buffers={buffers} sizetype=fixed sizemax=188 {identities}! fakesink")
+}
+
+/// A player of this variant, with somebody who listens to the plug-in, and keeps quiet.
+fn player(tracer: &Path, variant: Variant, socket: &PlayerSocket) -> Result<Player, String> {
+    let player = Player::stock(variant.way).map_err(|error| error.to_string())?.socket(socket.path());
+    let player = if variant.way == Way::Unwatched { player } else { player.tracer(tracer.to_owned()) };
+    Ok(if variant.tracers.is_empty() { player } else { player.env("GST_TRACERS", variant.tracers) })
+}
+
+fn measure(tracer: &Path, scene: &Scene, rounds: usize) -> Result<Vec<Cost>, String> {
+    let socket = PlayerSocket::listen().map_err(|error| error.to_string())?;
+    let mut found = VARIANTS.map(|variant| (variant, Vec::new()));
+    // The first round is for registries and caches.
+    for round in 0..=rounds {
+        for (variant, times) in &mut found {
+            let before = children();
+            let process = player(tracer, *variant, &socket)?.gst_launch(&scene.pipeline);
+            let ended = process.and_then(|process| process.wait(LIMIT)).and_then(|player| player.success());
+            ended.map_err(|error| error.to_string())?;
+            if round > 0 {
+                times.push(children() - before);
+            }
+        }
+    }
+    let base = found.first().map(|(_, times)| times.clone()).unwrap_or_default();
+    let costs = found.into_iter().map(|(variant, times)| {
+        let ratios = times.iter().zip(&base).map(|(time, base)| time / base).collect();
+        let [q1, ratio, q3] = quartiles(ratios);
+        let [low, median, high] = quartiles(times);
+        Cost {
+            scene: scene.name,
+            variant: variant.name,
+            cpu_ms: [median, low, high],
+            ratio,
+            ratio_quartiles: [q1, q3],
+        }
+    });
+    Ok(costs.collect())
+}
+
+/// CPU time of all programs that were run and have ended, in ms.
+fn children() -> f64 {
+    let ms = |usage: Usage| usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour at most")]
+    let ms = getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0, ms) as f64;
+    ms / 1000.0
+}
+
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    let at =
+        |part: usize| values.get((values.len().saturating_sub(1)) * part / 4).copied().unwrap_or(f64::NAN);
+    [at(1), at(2), at(3)]
+}
+
+/// Instructions of the thread that streams: what more buffers add, so that setting up is not in it.
+fn per_buffer(tracer: &Path, variant: Variant, elements: usize) -> Result<u64, String> {
+    let (few, many) = (2_000, 12_000);
+    let count = |buffers| collected(tracer, variant, &worst(buffers, elements));
+    Ok(count(many)?.saturating_sub(count(few)?) / (many - few))
+}
+
+/// Instructions of the thread that has the most of them.
+fn collected(tracer: &Path, variant: Variant, pipeline: &str) -> Result<u64, String> {
+    let fail = |error: &dyn std::fmt::Display| format!("callgrind, {}: {error}", variant.name);
+    let socket = PlayerSocket::listen().map_err(|error| fail(&error))?;
+    let folder = run::target().join("callgrind-tracer");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|error| fail(&error))?;
+    let mut command = player(tracer, variant, &socket)?.command("valgrind").map_err(|error| fail(&error))?;
+    command.args(["--tool=callgrind", "--separate-threads=yes"]);
+    command.arg(format!("--callgrind-out-file={}", folder.join("out").display()));
+    command.args(["gst-launch-1.0", "-q"]).args(pipeline.split_whitespace());
+    run::quietly(&mut command)?;
+    let files = std::fs::read_dir(&folder).map_err(|error| fail(&error))?;
+    let totals = files.filter_map(|file| {
+        let text = std::fs::read_to_string(file.ok()?.path()).ok()?;
+        let totals = text.lines().find_map(|line| line.strip_prefix("totals:"))?;
+        totals.split_whitespace().next()?.parse().ok()
+    });
+    totals.max().ok_or_else(|| fail(&"it did not say how many instructions were run"))
+}
+
+fn text(costs: &[Cost], scene: &Scene) -> String {
+    let mut out = format!("  {:26} {:>10} {:>10} {:>18}\n", "", "CPU time", "overhead", "quartiles");
+    let percent = |ratio: f64| (ratio - 1.0) * 100.0;
+    for Cost { variant, cpu_ms: [median, ..], ratio, ratio_quartiles: [low, high], .. } in costs {
+        let quartiles = format!("{:+.1} … {:+.1} %", percent(*low), percent(*high));
+        let ms = format!("{median:.1} ms");
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "  {variant:26} {ms:>10} {:>8.1} % {quartiles:>18}", percent(*ratio));
+    }
+    let noise = costs.get(1).map(|cost| cost.ratio_quartiles.map(percent));
+    let noise = noise.map_or(0.0, |[low, high]| low.abs().max(high.abs()));
+    let goal = scene.goal.unwrap_or(noise);
+    for cost in costs.iter().filter(|cost| cost.variant.starts_with("stbeacon")) {
+        let overhead = percent(cost.ratio);
+        let mark = if overhead <= goal { ui::green("✓") } else { ui::red("✗") };
+        let _ = writeln!(out, "  {mark} {}: {overhead:+.1} %, the goal is {goal:.1} % at most", cost.variant);
+    }
+    let _ = writeln!(out, "  Two runs of the same differ by up to {noise:.1} % here, outliers left out.");
+    out
+}
+
+fn instructions_text(all: &[Instructions]) -> String {
+    let mut out = format!("  {:26} {:>12} {:>12} {:>12}\n", "", "4 identities", "8", "each adds");
+    let base = all.first();
+    for one in all {
+        let each = one.eight.saturating_sub(one.four) / 4;
+        let more = base.map_or(0, |base| one.four.saturating_sub(base.four));
+        let _ = writeln!(
+            out,
+            "  {:26} {:>12} {:>12} {each:>12}  {more} more than nobody's",
+            one.variant, one.four, one.eight
+        );
+    }
+    out
+}
