@@ -81,7 +81,7 @@ impl Packet {
         let base =
             b[6..10].iter().fold(0, |base, byte| base << 8 | u64::from(*byte)) << 1 | u64::from(b[10] >> 7);
         let has = b[3] & 0x20 != 0 && b[4] >= 7 && b[5] & 0x10 != 0;
-        has.then(|| base * 300 + (u64::from(b[10] & 1) << 8 | u64::from(b[11])))
+        has.then(|| (base * 300 + (u64::from(b[10] & 1) << 8 | u64::from(b[11]))) % WRAP)
     }
 
     fn has_pts(&self) -> bool {
