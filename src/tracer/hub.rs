@@ -17,6 +17,15 @@ use crate::process::Process;
 use crate::run::Run;
 use crate::teller::Teller;
 
+/// Where a session's books were closed.
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    /// The time of the last counters that are in them.
+    counted: Millis,
+    /// When the box fell asleep, if that ended it.
+    slept: Option<Millis>,
+}
+
 /// All pipelines with a session, by address. An entry goes when its session ends or its pipeline does.
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -180,8 +189,8 @@ impl Hub {
 
     /// Looks after the connection.
     pub(crate) fn poll(&mut self, process: &Process, now: Millis) {
-        for old in self.teller.poll(now) {
-            self.renew(process, now, &old, None);
+        for (old, counted) in self.teller.poll(now) {
+            self.renew(process, now, &old, Closed { counted, slept: None });
         }
     }
 
@@ -189,16 +198,20 @@ impl Hub {
     pub(crate) fn look_for_sleep(&mut self, process: &Process) {
         let Some(sleep) = self.sleep.look(clock::reading()) else { return };
         for old in self.teller.handle_sleep(&sleep) {
-            self.renew(process, clock::boottime(), &old, Some(sleep.from));
+            let closed = Closed { counted: Millis::MAX, slept: Some(sleep.from) };
+            self.renew(process, clock::boottime(), &old, closed);
         }
     }
 
     /// The books of a session are closed, and it plays on: from zero, as another.
-    fn renew(&mut self, process: &Process, now: Millis, old: &SessionId, slept: Option<Millis>) {
-        let Some(run) = self.runs.values_mut().find(|run| run.id == *old) else { return };
+    fn renew(&mut self, process: &Process, now: Millis, old: &SessionId, closed: Closed) {
+        let Some((&key, run)) = self.runs.iter_mut().find(|(_, run)| run.id == *old) else { return };
         let Some(new) = process.next_session() else { return };
-        run.restart();
+        run.restart(closed.counted);
         run.id = new;
-        self.teller.renew(now, old, &run.id, slept);
+        let serial = run.serial;
+        self.teller.renew(now, old, &run.id, closed.slept);
+        // What came too late for the old one's report stands in the new one's totals from its beginning.
+        self.count(now, key, serial);
     }
 }

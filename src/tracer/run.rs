@@ -1,5 +1,6 @@
 //! One run of one pipeline: the elements that count for it, and what was told of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +25,9 @@ const UNTIMED_STALL: Millis = Millis(3_000);
 
 /// A seek that has flushed nothing by then was refused.
 const SEEK_PATIENCE: Millis = Millis(2_000);
+
+/// Counters on their way to a daemon that does not read them in time: at one a second, more than its socket holds.
+const MAX_HISTORY: usize = 64;
 
 /// A session's side of the tracer.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub(crate) struct Run {
     folded: Tally,
     /// The totals last told: none of them ever falls.
     told: Tally,
+    /// The newest that were told, each with its time.
+    history: VecDeque<(Millis, Tally)>,
     /// Of these, what an earlier session of the same run has reported.
     reported: Tally,
     joined: bool,
@@ -127,6 +133,7 @@ impl Run {
             held: Vec::new(),
             folded: Tally::default(),
             told: Tally::default(),
+            history: VecDeque::new(),
             reported: Tally::default(),
             joined: false,
             pace: None,
@@ -179,10 +186,15 @@ impl Run {
         next
     }
 
-    /// Counts from zero again. Zero is what the daemon was told last, not what the elements have counted by now:
-    /// that is in no report yet.
-    pub(crate) const fn restart(&mut self) {
-        self.reported = self.told;
+    /// Counts from zero again. Zero is what was told up to `counted`, the last that the daemon read before it closed its
+    /// books; not what was told since, nor what the elements have counted by now: that is in no report yet.
+    pub(crate) fn restart(&mut self, counted: Millis) {
+        let read = self.history.iter().rfind(|(at, _)| *at <= counted);
+        // Where not even the oldest was read, and none went before it, nothing was.
+        let forgotten = self.history.front().filter(|_| self.history.len() >= MAX_HISTORY);
+        if let Some((_, told)) = read.or(forgotten) {
+            self.reported = *told;
+        }
     }
 
     /// What the probes saw: each event with its time, oldest first.
@@ -270,7 +282,14 @@ impl Run {
         for held in &self.held {
             sum = sum.plus(held.watch.tally().since(held.base));
         }
-        self.told = sum.at_least(self.told);
+        let told = sum.at_least(self.told);
+        if told != self.told {
+            if self.history.len() >= MAX_HISTORY {
+                self.history.pop_front();
+            }
+            self.history.push_back((now, told));
+        }
+        self.told = told;
         // What is gone counts no more; its totals stay. Without this each switch of a variant would leave a
         // decoder behind.
         let folded = &mut self.folded;

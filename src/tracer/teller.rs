@@ -113,13 +113,14 @@ impl Teller {
         Vec::new()
     }
 
-    /// Connects where it is time, writes what waits, and gives the sessions whose books the daemon has closed.
-    pub(crate) fn poll(&mut self, now: Millis) -> Vec<SessionId> {
+    /// Connects where it is time, writes what waits, and gives the sessions whose books the daemon has closed, with the
+    /// time of the last counters that are in them.
+    pub(crate) fn poll(&mut self, now: Millis) -> Vec<(SessionId, Millis)> {
         let mut reported = Vec::new();
         self.link.flush(now);
-        while let Some(Reply::Reported(id)) = self.link.receive(now) {
+        while let Some(Reply::Reported { session, counted }) = self.link.receive(now) {
             self.link.say_farewell(now);
-            reported.push(id);
+            reported.push((session, counted));
         }
         self.link.expire(now);
         if reported.is_empty() {
@@ -279,7 +280,7 @@ mod tests {
 
         fn report(&self, id: &SessionId) {
             let mut datagram = Vec::new();
-            Reply::Reported(id.clone()).encode(Millis(1), &mut datagram);
+            Reply::Reported { session: id.clone(), counted: Millis(1_000) }.encode(Millis(1), &mut datagram);
             let connection = self.connection.as_ref().unwrap();
             send(connection.as_raw_fd(), &datagram, MsgFlags::empty()).unwrap();
         }
@@ -375,7 +376,7 @@ mod tests {
 
         daemon.report(&id("a"));
         let reported = teller.poll(Millis(2_000));
-        assert_eq!(reported, [id("a")]);
+        assert_eq!(reported, [(id("a"), Millis(1_000))]);
         teller.renew(Millis(2_000), &id("a"), &id("b"), None);
         let counters = SessionEvent::Counters(Counters { bytes: 1, ..Counters::default() });
         teller.tell(Millis(2_100), Millis(2_100), &id("b"), counters);

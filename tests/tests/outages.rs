@@ -1,10 +1,15 @@
 //! The daemon goes away, hangs, comes back: the player notices nothing, and the report is complete.
 
-use std::fs;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use nix::sys::signal::Signal;
 use rstest::rstest;
+use socket2::{Domain, SockAddr, Socket, Type};
+use stbeacon_core::player::{Event, MAX_DATAGRAM, Message, Reply, SessionEvent, SessionId};
+use stbeacon_core::time::Millis;
 use stbeacon_tests::clips::{Audio, Clip, Recipe, Video};
 use stbeacon_tests::report::Frames;
 use stbeacon_tests::{Daemon, DaemonOptions, Error, Player, PlayerSocket, Process, Receiver, Stb, Way, wait};
@@ -81,6 +86,73 @@ fn a_daemon_restarted_politely_reports_in_two_parts(
     assert_eq!(sum(|m| m.video.frames_decoded), clip.video_frames);
     assert_eq!(sum(|m| m.audio.frames_decoded), clip.audio_frames[0]);
     assert_eq!(sum(|m| m.video.frames_dropped + m.video.frames_failed + m.discontinuties), 0);
+    Ok(())
+}
+
+/// The daemon's end, which takes what comes and stops in the middle of it.
+struct Halting(Socket);
+
+impl Halting {
+    fn listen(path: &Path) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        socket.listen(8)?;
+        socket.set_read_timeout(Some(LIMIT))?;
+        Ok(Self(socket))
+    }
+
+    /// The next player's messages, until it goes or `is_enough`; and the connection.
+    fn take(&self, is_enough: impl Fn(&[Message]) -> bool) -> io::Result<(Socket, Vec<Message>)> {
+        let (mut player, _) = self.0.accept()?;
+        player.set_read_timeout(Some(LIMIT))?;
+        let mut messages = Vec::new();
+        let mut buffer = vec![0; MAX_DATAGRAM];
+        while !is_enough(&messages) {
+            let length = player.read(&mut buffer)?;
+            if length == 0 {
+                break;
+            }
+            messages.push(Message::decode(&buffer[..length]).map_err(io::Error::other)?);
+        }
+        Ok((player, messages))
+    }
+}
+
+/// When counters were told, of which session, and how many pictures they say were decoded.
+fn counted(messages: &[Message]) -> Vec<(Millis, SessionId, u64)> {
+    let counters = messages.iter().filter_map(|message| match &message.event {
+        Event::Session(id, SessionEvent::Counters(counters)) => {
+            Some((message.at, id.clone(), counters.video.decoded))
+        }
+        _ => None,
+    });
+    counters.filter(|(.., decoded)| *decoded > 0).collect()
+}
+
+/// A daemon stops before it has read all that a player said: what it had not read belongs to the next session.
+#[rstest]
+fn what_a_stopping_daemon_has_not_read_is_told_to_the_next(
+    #[values(Way::Tracers, Way::Preload)] way: Way,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let clip = clip()?;
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("player.sock");
+    let daemon = Halting::listen(&path)?;
+    let player = real_time(&Player::new(way)?.socket(&path), &clip)?;
+    let (connection, messages) = daemon.take(|messages| counted(messages).len() == 3)?;
+    let counted_then = counted(&messages);
+    let [(at, session, reported), _, (_, _, told)] = &counted_then[..] else { panic!("{counted_then:?}") };
+    assert!(told > reported, "something was told that is in no report: {counted_then:?}");
+
+    let mut datagram = Vec::new();
+    Reply::Reported { session: session.clone(), counted: *at }.encode(*at, &mut datagram);
+    connection.send(&datagram)?;
+    let (_, messages) = daemon.take(|_| false)?;
+    player.wait(LIMIT)?.success()?;
+    let counted_later = counted(&messages);
+    let (_, next, decoded) = counted_later.last().ok_or("nothing was told to the next")?;
+    assert_ne!(next, session);
+    assert_eq!(reported + decoded, clip.video_frames, "{counted_then:?} {counted_later:?}");
     Ok(())
 }
 

@@ -90,6 +90,15 @@ pub(crate) struct Daemon {
     sleep: SleepWatch,
 }
 
+/// A running session.
+#[derive(Debug)]
+struct Owned {
+    id: SessionId,
+    peer: Peer,
+    /// The time of the last counters that were taken.
+    counted: Millis,
+}
+
 #[derive(Debug)]
 struct Player {
     connection: Connection,
@@ -228,10 +237,10 @@ impl Daemon {
         let mut ended = self.owners();
         self.sessions.handle_sleep(sleep);
         let left = self.owners();
-        ended.retain(|owner| !left.contains(owner));
+        ended.retain(|ended| !left.iter().any(|left| left.id == ended.id));
         self.take_snapshots(now);
         self.tell_reported(now, &ended);
-        for (_, peer) in ended {
+        for Owned { peer, .. } in ended {
             // What it has said since is about the sessions that have ended.
             if let Some(player) = self.players.remove(&peer) {
                 player.connection.hang_up();
@@ -240,15 +249,16 @@ impl Daemon {
     }
 
     /// The running sessions and their players.
-    fn owners(&self) -> Vec<(SessionId, Peer)> {
-        self.sessions.owners().map(|(id, peer)| (id.clone(), peer)).collect()
+    fn owners(&self) -> Vec<Owned> {
+        let owners = self.sessions.owners();
+        owners.map(|(id, peer)| Owned { id: id.clone(), peer, counted: self.sessions.counted(id) }).collect()
     }
 
     /// Lets players know that the books of these sessions are closed.
-    fn tell_reported(&self, now: Millis, owners: &[(SessionId, Peer)]) {
-        for (id, peer) in owners {
+    fn tell_reported(&self, now: Millis, reported: &[Owned]) {
+        for Owned { id, peer, counted } in reported {
             if let Some(player) = self.players.get(peer) {
-                player.connection.tell(now, &Reply::Reported(id.clone()));
+                player.connection.tell(now, &Reply::Reported { session: id.clone(), counted: *counted });
             }
         }
     }

@@ -88,7 +88,7 @@ fn sigterm_closes_sessions_tells_players_and_sends_everything() {
     player.play("1-1", "udp://239.1.1.1:1234");
     player.tell("counters", "1-1", COUNTERS);
     assert!(test_box.stop().success());
-    assert!(matches!(player.receive(), Some(Reply::Reported(id)) if id.as_str() == "1-1"));
+    assert!(matches!(player.receive(), Some(Reply::Reported { session, .. }) if session.as_str() == "1-1"));
     assert_eq!(player.receive(), None, "then the connection ends");
     let reports = server.next().reports();
     assert_eq!(reports[0]["video"]["frames_decoded"], 250, "what was sent just before counts");

@@ -74,7 +74,8 @@
 //!
 //! The daemon sends one message of its own, [`Reply::Reported`]: it has closed the session's books, because it
 //! is about to stop, or because the box has slept (suspend). It hangs up then. What the player plays on belongs to a
-//! new session with totals from zero.
+//! new session with totals from zero: from those that it had told at `counted`, for what it has told since has come too
+//! late for the report.
 //!
 #![doc = include_str!("MESSAGES.md")]
 
@@ -384,7 +385,13 @@ pub enum CloseReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// The session's books are closed and reported; what is played on is a new session from zero.
-    Reported(SessionId),
+    Reported {
+        /// Which one.
+        session: SessionId,
+        /// The time that the last `counters` bore which are in the report; 0 if none were. What later ones counted is in
+        /// no report: it belongs to the new session. [`Millis::MAX`] in a message that does not say.
+        counted: Millis,
+    },
 }
 
 /// Why a datagram is not a message of this protocol.

@@ -118,11 +118,16 @@ fn longer_than_a_datagram_is_refused_before_it_is_read() {
 
 #[test]
 fn a_reply_reads_back() {
-    let reply = Reply::Reported(id("412-1"));
+    let reply = Reply::Reported { session: id("412-1"), counted: Millis(6) };
     let mut out = Vec::new();
     reply.encode(Millis(7), &mut out);
-    assert_eq!(String::from_utf8_lossy(&out), r#"{"v":1,"type":"reported","at":7,"session":"412-1"}"#);
+    assert_eq!(
+        String::from_utf8_lossy(&out),
+        r#"{"v":1,"type":"reported","at":7,"session":"412-1","counted":6}"#
+    );
     assert_eq!(Reply::decode(&out).unwrap(), (Millis(7), reply));
+    let (_, older) = Reply::decode(br#"{"v":1,"type":"reported","at":7,"session":"412-1"}"#).unwrap();
+    assert_eq!(older, Reply::Reported { session: id("412-1"), counted: Millis::MAX });
 }
 
 proptest! {

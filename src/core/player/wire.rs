@@ -159,7 +159,10 @@ impl Reply {
         let Head { at, kind, session } = Head::decode(datagram)?;
         let session = session.ok_or_else(missing_session)?;
         match kind.as_str() {
-            "reported" => Ok((at, Self::Reported(session))),
+            "reported" => {
+                let Reported { counted } = serde_json::from_slice(datagram)?;
+                Ok((at, Self::Reported { session, counted }))
+            }
             _ => Err(DecodeError::UnknownType(kind)),
         }
     }
@@ -167,12 +170,25 @@ impl Reply {
     /// Appends the message to `out` as one JSON object without a line end.
     pub fn encode(&self, at: Millis, out: &mut Vec<u8>) {
         match self {
-            Self::Reported(id) => write(out, at, "reported", Some(id), &Empty {}),
+            Self::Reported { session, counted } => {
+                write(out, at, "reported", Some(session), &Reported { counted: *counted });
+            }
         }
     }
 }
 
 // === the wire ===
+
+/// What a [`Reply::Reported`] has beside its head.
+#[derive(Serialize, Deserialize)]
+struct Reported {
+    #[serde(default = "all")]
+    counted: Millis,
+}
+
+const fn all() -> Millis {
+    Millis::MAX
+}
 
 /// What every message has; read first, so that the right body can be asked for.
 struct Head {

@@ -66,6 +66,8 @@ struct Live {
     began: Millis,
     /// When the next report while playing is due, in case there are any.
     due: Option<Millis>,
+    /// The time that the last counters bore; 0 if there were none.
+    counted: Millis,
 }
 
 /// Why a message was not taken. The session it names, if any, is as it was.
@@ -155,6 +157,9 @@ impl Sessions {
                 Ok(())
             }
             event => {
+                if matches!(event, SessionEvent::Counters(_)) {
+                    live.counted = at;
+                }
                 live.session.handle_event(at, event);
                 Self::note(&mut self.journal, &id, peer, &mut live.session);
                 Ok(())
@@ -272,6 +277,12 @@ impl Sessions {
         self.live.iter().map(|(id, live)| (id, live.peer))
     }
 
+    /// The time that the last counters of a running session bore; 0 if there were none.
+    #[must_use]
+    pub fn counted(&self, id: &SessionId) -> Millis {
+        self.live.get(id).map_or(Millis(0), |live| live.counted)
+    }
+
     fn handle_open(
         &mut self,
         now: Millis,
@@ -306,7 +317,7 @@ impl Sessions {
             journal.push_back(Entry::Session { id: id.clone(), peer, at, fact });
         }
         let due = self.report_period.map(|period| now + period);
-        self.live.insert(id, Live { peer, session, began: at, due });
+        self.live.insert(id, Live { peer, session, began: at, due, counted: Millis(0) });
         Ok(())
     }
 
