@@ -3,20 +3,21 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde_json::json;
 
 use crate::access::Access;
 use crate::insights;
 use crate::keeper::Keeper;
+use crate::page;
 use crate::receive::limit::Limit;
 use crate::receive::{receive, unauthorized};
-use crate::store::Reader;
+use crate::store::{Lookup, Reader};
 
 /// Who sends a request.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct App {
     pub(crate) keeper: Keeper,
     pub(crate) reader: Arc<Mutex<dyn Reader>>,
+    pub(crate) lookup: Arc<Mutex<dyn Lookup>>,
     pub(crate) access: Arc<Access>,
     pub(crate) limit: Arc<Limit>,
     /// Between two heartbeats, in ms.
@@ -40,8 +42,18 @@ pub(crate) fn router(app: App) -> Router {
     let questions = Router::new()
         .route("/-/status", get(status))
         .merge(insights::router())
+        .merge(page::router())
         .layer(middleware::from_fn_with_state(app.clone(), only_with_password));
-    questions.fallback(receive).with_state(app)
+    questions.fallback(else_what).with_state(app)
+}
+
+/// The page where nothing but the root is asked for; else what a box sends.
+async fn else_what(State(app): State<App>, peer: Extension<Peer>, request: Request) -> Response {
+    let uri = request.uri();
+    if request.method() != Method::GET || uri.path() != "/" || uri.query().is_some() {
+        return receive(State(app), peer, request).await;
+    }
+    if app.access.lets_in(request.headers()) { page::home() } else { unauthorized() }
 }
 
 async fn only_with_password(State(app): State<App>, request: Request, next: Next) -> Response {

@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::figures::Figures;
 use crate::labels::{Dimension, Labels};
 use crate::rules::Rules;
+use crate::session::story::Piece;
 use crate::session::{Context, Key, Ledger, Session, beat, line, report};
 use crate::store::{Store, StoreError};
 use crate::time::{Minute, UnixMs};
@@ -58,6 +59,8 @@ pub(crate) struct Changes {
     pub(crate) sessions: Vec<Session>,
     /// To be added.
     pub(crate) rollups: BTreeMap<Place, Figures>,
+    /// What became of sessions, to be added to what is known of them.
+    pub(crate) stories: BTreeMap<Key, Vec<Piece>>,
     /// Box and measurement.
     pub(crate) networks: Vec<(String, NetworkReport)>,
     pub(crate) counts: Counts,
@@ -120,7 +123,10 @@ impl Changes {
             && self.counts == Counts::default()
     }
 
-    fn add(&mut self, labels: &Labels, ledger: Ledger) {
+    fn add(&mut self, key: &Key, labels: &Labels, ledger: Ledger) {
+        if !ledger.1.is_empty() {
+            self.stories.entry(key.clone()).or_default().extend(ledger.1);
+        }
         for (minute, figures) in ledger.0 {
             for (dimension, value) in labels.all() {
                 let place = Place { dimension, minute, value: value.to_owned() };
@@ -277,7 +283,7 @@ impl Book {
     }
 
     fn put(&mut self, session: Session, ledger: Ledger) {
-        self.changes.add(&session.labels, ledger);
+        self.changes.add(&session.key, &session.labels, ledger);
         self.touched.insert(session.key.clone());
         self.live.insert(session.key.clone(), session);
     }
@@ -292,8 +298,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::figures::SAMPLES;
     use crate::labels::Known;
-    use crate::store::{Reader, Span, Sqlite};
+    use crate::store::{Lookup, Reader, Span, Sqlite};
     use crate::tests_golden as golden;
     use crate::time::UnixMs;
 
@@ -363,6 +370,15 @@ mod tests {
         by_value
     }
 
+    /// What a session's stored story adds up to.
+    fn told(story: &[serde_json::Value]) -> Figures {
+        let of = |piece: &serde_json::Value| {
+            let values = Figures::NAMES.iter().map(|name| piece[name].as_i64().unwrap_or(0));
+            Figures::from_values(values)
+        };
+        story.iter().map(of).fold(Figures::default(), plus)
+    }
+
     fn plus(mut sum: Figures, more: Figures) -> Figures {
         sum += more;
         sum
@@ -412,6 +428,11 @@ mod tests {
             let expected = sessions.iter().map(|session| session.total).fold(Figures::default(), plus);
             prop_assert!(expected.attempts >= 9);
             let mut reader = Sqlite::reader(directory.path()).unwrap();
+            for session in &sessions {
+                let told = told(&reader.story(&session.key).unwrap());
+                let total = Figures { running: [0; SAMPLES], ..session.total };
+                prop_assert_eq!(told, total, "{:?}", session.key);
+            }
             prop_assert_eq!(sums(&mut reader, 0), expected);
             for known in Known::ALL {
                 prop_assert_eq!(sums(&mut reader, known.id()), expected, "{}", known.name());

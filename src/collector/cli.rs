@@ -42,6 +42,7 @@ Takes, at any path but those below:
 Answers:
   GET  /insights/2.4/metrics.json  and accounts.json, filters.json, metriclens_dimension_list.json; 2.6 as well
   GET  /-/status                   how the collector fares
+  GET  /                           the page, for people
 
 Signals:
   SIGTERM, SIGINT  answer what has come, write it, and end

@@ -22,6 +22,7 @@ mod labels;
 // The log and secrets in files are the daemon's: one way of both in all programs.
 #[path = "../agent/logging.rs"]
 mod logging;
+mod page;
 mod receive;
 mod rules;
 #[path = "../agent/secrets.rs"]
@@ -88,12 +89,14 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let mut store = Sqlite::open(directory).map_err(failed)?;
     let book = Book::open(&mut store, settings.rules, settings.beat_interval, time::now()).map_err(failed)?;
     let reader = Sqlite::reader(directory).map_err(failed)?;
+    let lookup = Sqlite::reader(directory).map_err(failed)?;
     log::info!("{} sessions run", book.running());
     let (keeper, thread) = Keeper::start(Box::new(store), book)
         .map_err(|error| Failure::environment(format!("the keeper cannot be started: {error}")))?;
     let app = App {
         keeper,
         reader: Arc::new(Mutex::new(reader)),
+        lookup: Arc::new(Mutex::new(lookup)),
         access: Arc::new(access),
         limit: Arc::new(Limit::new(settings.rate)),
         beat_interval: settings.beat_interval,

@@ -15,11 +15,13 @@
 pub(crate) mod beat;
 pub(crate) mod line;
 pub(crate) mod report;
+pub(crate) mod story;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::story::Piece;
 use crate::figures::{Figures, SAMPLES};
 use crate::labels::{Known, Labels, clipped};
 use crate::rules::Rules;
@@ -98,9 +100,9 @@ pub(crate) enum Outcome {
     StartFailed { business: bool },
 }
 
-/// Figures by the minute to which they belong.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Ledger(pub(crate) BTreeMap<Minute, Figures>);
+/// Figures by the minute to which they belong, and the same as the session's story.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Ledger(pub(crate) BTreeMap<Minute, Figures>, pub(crate) Vec<Piece>);
 
 /// What is the same for all sessions while one message is taken.
 #[derive(Debug, Clone, Copy)]
@@ -212,13 +214,13 @@ impl Session {
 
     fn reopen(&mut self, ledger: &mut Ledger) {
         if let Some(end) = self.end.take() {
-            self.book(ledger, end.at.minute(), -end.outcome.figures());
+            self.book_at(ledger, end.at, -end.outcome.figures());
         }
     }
 
     fn begin(&mut self, ledger: &mut Ledger) {
         let attempt = Figures { attempts: 1, ..Figures::default() };
-        self.book(ledger, self.start.minute(), attempt);
+        self.book_at(ledger, self.start, attempt);
     }
 
     /// The first picture; `startup` in ms where it is known.
@@ -234,7 +236,7 @@ impl Session {
             startups: i64::from(startup.is_some()),
             ..Figures::default()
         };
-        self.book(ledger, at.minute(), play);
+        self.book_at(ledger, at, play);
     }
 
     fn fail(&mut self, error: &str) {
@@ -254,7 +256,10 @@ impl Session {
         };
         let at = at.max(self.start);
         self.end = Some(End { at, outcome, by_silence });
-        self.book(ledger, at.minute(), outcome.figures());
+        self.book_at(ledger, at, outcome.figures());
+        if let Some(piece) = ledger.1.last_mut() {
+            piece.error.clone_from(&self.failure);
+        }
     }
 
     /// Books what happened from one moment to another, spread evenly over the minutes between, and that the play ran
@@ -264,12 +269,19 @@ impl Session {
         if amounts.rebuffering_ms > 0 && self.total.rebuffered_plays == 0 {
             amounts.rebuffered_plays = 1;
         }
+        if !self.is_ad {
+            ledger.1.push(Piece::booked(from, to, amounts));
+        }
         self.spread(from, to, amounts, self.joined, ledger);
     }
 
     /// Books what is told of a time besides its slices.
     fn amounts(&mut self, from: UnixMs, to: UnixMs, amounts: Figures, ledger: &mut Ledger) {
-        self.spread(from, to, amounts.bounded(), None, ledger);
+        let amounts = amounts.bounded();
+        if !self.is_ad && !amounts.is_zero() {
+            ledger.1.push(Piece { is_aside: true, ..Piece::booked(from, to, amounts) });
+        }
+        self.spread(from, to, amounts, None, ledger);
     }
 
     fn spread(
@@ -305,6 +317,14 @@ impl Session {
         let thousandths = u128::from(rate) * u128::from(ms) + u128::from(self.remainder);
         self.remainder = u32::try_from(thousandths % 1000).unwrap_or_default();
         i64::try_from(thousandths / 1000).unwrap_or(i64::MAX)
+    }
+
+    /// Books what happened at one moment.
+    fn book_at(&mut self, ledger: &mut Ledger, at: UnixMs, figures: Figures) {
+        if !self.is_ad {
+            ledger.1.push(Piece::booked(at, at, figures));
+        }
+        self.book(ledger, at.minute(), figures);
     }
 
     fn book(&mut self, ledger: &mut Ledger, at: Minute, figures: Figures) {

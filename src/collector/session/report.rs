@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use stbeacon_core::stb::MediaReport;
 
+use super::story::Piece;
 use super::{Context, Key, Ledger, Session, ToldBy, believable_start, signed};
 use crate::figures::Figures;
 use crate::labels::{Known, clipped};
@@ -115,11 +116,35 @@ impl Received {
         let from = session.told.max(session.joined.unwrap_or(session.told));
         session.slice(from, at, sums.figures() - state.sums.figures(), ledger);
         session.told = at;
+        ledger.1.push(Piece::told(at, self.tells()));
         if closes {
             session.end_at(at, false, context, ledger);
         }
         session.told_by = ToldBy::Report(State { until, closed: closes, sums, ..state });
         session
+    }
+
+    /// Totals that no metric is made of.
+    fn tells(&self) -> Vec<(&'static str, u64)> {
+        let media = &self.report.media;
+        let mut tells = vec![
+            ("discontinuities", media.discontinuities),
+            ("video_frames_decoded", media.video.frames_decoded),
+            ("video_frames_dropped", media.video.frames_dropped),
+            ("video_frames_failed", media.video.frames_failed),
+            ("audio_frames_decoded", media.audio.frames_decoded),
+            ("audio_frames_dropped", media.audio.frames_dropped),
+        ];
+        if let Some(qoe) = media.qoe.as_deref() {
+            tells.extend([
+                ("rebuffers", qoe.rebuffers),
+                ("pauses", qoe.pauses),
+                ("paused_ms", qoe.paused_ms),
+                ("seeks", qoe.seeks),
+                ("lost_packets", qoe.lost_packets),
+            ]);
+        }
+        tells
     }
 
     fn begin(&self, key: Key, context: &Context<'_>, ledger: &mut Ledger) -> Session {

@@ -1,9 +1,11 @@
 //! Where sessions and their sums are kept. What [`Store::write`] has returned from outlives the machine.
 
+mod lookup;
 mod sqlite;
 
 use thiserror::Error;
 
+pub(crate) use self::lookup::{BoxSeen, Interface, Lookup, Wanted};
 pub(crate) use self::sqlite::Sqlite;
 
 use crate::book::{Changes, Counts};

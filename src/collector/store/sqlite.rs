@@ -10,6 +10,7 @@ use super::{Reader, Span, Store, StoreError};
 use crate::book::{Changes, Counts, Place};
 use crate::figures::{Figures, SAMPLES};
 use crate::labels::Dimension;
+use crate::session::story::Piece;
 use crate::session::{Key, Session};
 use crate::time::Minute;
 
@@ -53,6 +54,16 @@ CREATE TABLE count (
 ) WITHOUT ROWID;
 ";
 
+/// What became of sessions: made where it is not there, so that older stores have it as well.
+const STORY: &str = "
+CREATE TABLE IF NOT EXISTS story (
+    id      INTEGER PRIMARY KEY,
+    session TEXT NOT NULL,
+    pieces  TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS story_session ON story (session);
+";
+
 /// The store, for the one that writes.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
@@ -65,7 +76,7 @@ pub(crate) struct Sqlite {
 /// The store, for those who ask.
 #[derive(Debug)]
 pub(crate) struct SqliteReader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 // === impl Sqlite ===
@@ -89,6 +100,7 @@ impl Sqlite {
             VERSION => {}
             found => return Err(StoreError::Version { found, expected: VERSION }),
         }
+        connection.execute_batch(STORY)?;
         let own = own_dimensions(&connection)?.into_iter().map(|(id, name)| (name, id)).collect();
         Ok(Self { connection, add: add_statement(), own })
     }
@@ -124,6 +136,12 @@ impl Sqlite {
                 let value = std::iter::once(rusqlite::types::Value::from(value.clone()));
                 let figures = figures.values().map(rusqlite::types::Value::from);
                 statement.execute(params_from_iter(numbers.chain(value).chain(figures)))?;
+            }
+            let mut statement =
+                transaction.prepare_cached("INSERT INTO story (session, pieces) VALUES (?1, ?2)")?;
+            for (key, pieces) in &changes.stories {
+                let pieces: Vec<_> = pieces.iter().map(Piece::json).collect();
+                statement.execute(params![key.0, serde_json::Value::from(pieces).to_string()])?;
             }
             let mut statement = transaction.prepare_cached(
                 "INSERT OR IGNORE INTO network (device, name, timestamp, report) VALUES (?1, ?2, ?3, ?4)",
@@ -284,7 +302,7 @@ fn sessions(connection: &Connection, sql: &str) -> Result<Vec<Session>, StoreErr
     .collect()
 }
 
-fn session(key: String, state: &str) -> Result<Session, StoreError> {
+pub(super) fn session(key: String, state: &str) -> Result<Session, StoreError> {
     serde_json::from_str(state).map_err(|error| StoreError::Session { key, error })
 }
 
@@ -340,6 +358,6 @@ fn whole(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<i64> {
     })
 }
 
-fn stored(number: u64) -> i64 {
+pub(super) fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
