@@ -10,12 +10,13 @@ use stbeacon_core::stb::NetworkReport;
 use thiserror::Error;
 
 use crate::figures::Figures;
-use crate::labels::{Dimension, Labels};
+use crate::labels::Dimension;
 use crate::rules::Rules;
 use crate::session::story::Piece;
 use crate::session::{Context, Key, Ledger, Session, beat, line, report};
 use crate::store::{Store, StoreError};
 use crate::time::{Minute, UnixMs};
+use crate::values::Values;
 
 /// Most sessions that run at once; more are not taken.
 pub(crate) const MAX_LIVE: usize = 1_000_000;
@@ -74,6 +75,8 @@ pub(crate) struct Counts {
     pub(crate) heartbeats: i64,
     /// What was there before.
     pub(crate) repeated: i64,
+    /// Values of dimensions that were not told apart from others any more.
+    pub(crate) folded: i64,
 }
 
 /// The book.
@@ -84,6 +87,7 @@ pub(crate) struct Book {
     beat_interval: u64,
     /// Before that nobody could be heard.
     opened: UnixMs,
+    values: Values,
     touched: BTreeSet<Key>,
     changes: Changes,
 }
@@ -98,16 +102,18 @@ impl Counts {
             lines: self.lines.saturating_add(more.lines),
             heartbeats: self.heartbeats.saturating_add(more.heartbeats),
             repeated: self.repeated.saturating_add(more.repeated),
+            folded: self.folded.saturating_add(more.folded),
         }
     }
 
     /// Name and number.
-    pub(crate) const fn named(&self) -> [(&'static str, i64); 4] {
+    pub(crate) const fn named(&self) -> [(&'static str, i64); 5] {
         [
             ("reports", self.reports),
             ("lines", self.lines),
             ("heartbeats", self.heartbeats),
             ("repeated", self.repeated),
+            ("folded", self.folded),
         ]
     }
 }
@@ -123,14 +129,19 @@ impl Changes {
             && self.counts == Counts::default()
     }
 
-    fn add(&mut self, key: &Key, labels: &Labels, ledger: Ledger) {
+    fn add(&mut self, session: &Session, ledger: Ledger, values: &mut Values, now: UnixMs) {
         if !ledger.1.is_empty() {
-            self.stories.entry(key.clone()).or_default().extend(ledger.1);
+            self.stories.entry(session.key.clone()).or_default().extend(ledger.1);
         }
-        for (minute, figures) in ledger.0 {
-            for (dimension, value) in labels.all() {
-                let place = Place { dimension, minute, value: value.to_owned() };
-                *self.rollups.entry(place).or_default() += figures;
+        if ledger.0.is_empty() {
+            return;
+        }
+        for (dimension, value) in session.labels.all() {
+            let told = values.told_apart(&dimension, value, now);
+            self.counts.folded += i64::from(told != value);
+            for (minute, figures) in &ledger.0 {
+                let place = Place { dimension: dimension.clone(), minute: *minute, value: told.to_owned() };
+                *self.rollups.entry(place).or_default() += *figures;
             }
         }
     }
@@ -151,7 +162,7 @@ impl Book {
     ) -> Result<Self, StoreError> {
         let live = store.running()?.into_iter().map(|session| (session.key.clone(), session)).collect();
         let (touched, changes) = (BTreeSet::new(), Changes::default());
-        Ok(Self { live, rules, beat_interval, opened: now, touched, changes })
+        Ok(Self { live, rules, beat_interval, opened: now, values: Values::default(), touched, changes })
     }
 
     /// Forgets what was not written, and goes on from what is.
@@ -159,7 +170,8 @@ impl Book {
     /// # Errors
     /// Where the store cannot be read; the book is as it was.
     pub(crate) fn reopen(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        *self = Self::open(store, self.rules.clone(), self.beat_interval, self.opened)?;
+        let values = std::mem::take(&mut self.values);
+        *self = Self { values, ..Self::open(store, self.rules.clone(), self.beat_interval, self.opened)? };
         Ok(())
     }
 
@@ -200,7 +212,7 @@ impl Book {
             let Some(mut session) = self.live.remove(&key) else { continue };
             let mut ledger = Ledger::default();
             session.end_by_silence(&self.context(now), &mut ledger);
-            self.put(session, ledger);
+            self.put(session, ledger, now);
         }
     }
 
@@ -234,7 +246,7 @@ impl Book {
         let session = received.apply(key, found, &self.context(now), &mut ledger);
         self.changes.counts.reports += 1;
         self.changes.counts.repeated += i64::from(before.as_ref() == Some(&session));
-        self.put(session, ledger);
+        self.put(session, ledger, now);
         Ok(())
     }
 
@@ -250,7 +262,7 @@ impl Book {
         self.changes.counts.lines += 1;
         self.changes.counts.repeated += i64::from(taken == line::Taken::Repeated);
         if let Some(session) = session {
-            self.put(session, ledger);
+            self.put(session, ledger, now);
         }
         Ok(())
     }
@@ -266,7 +278,7 @@ impl Book {
         let (session, is_news) = received.apply(found, &self.context(now), &mut ledger);
         self.changes.counts.heartbeats += 1;
         self.changes.counts.repeated += i64::from(!is_news);
-        self.put(session, ledger);
+        self.put(session, ledger, now);
         Ok(())
     }
 
@@ -282,8 +294,8 @@ impl Book {
         Ok(found)
     }
 
-    fn put(&mut self, session: Session, ledger: Ledger) {
-        self.changes.add(&session.key, &session.labels, ledger);
+    fn put(&mut self, session: Session, ledger: Ledger, now: UnixMs) {
+        self.changes.add(&session, ledger, &mut self.values, now);
         self.touched.insert(session.key.clone());
         self.live.insert(session.key.clone(), session);
     }
@@ -459,6 +471,28 @@ mod tests {
         book.end_silent(again + 100_000);
         let ended = book.take_changes().sessions;
         assert_eq!((book.running(), ended[0].end.unwrap().at), (0, T0 + 100));
+    }
+
+    #[test]
+    fn titles_without_end_count_as_other_and_as_attempts() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(directory.path()).unwrap();
+        let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+        for number in 0..5_010 {
+            let (at, message) = line(0, &format!("a=I~c={number}~d=box~e=0~f=R~tt=title-{number}~w=0"));
+            book.take(message, T0 + at, &mut store).unwrap();
+        }
+        let changes = book.take_changes();
+        assert_eq!((changes.sessions.len(), changes.counts.folded), (5_010, 10));
+        let place = |dimension: Dimension, value: &str| Place {
+            dimension,
+            minute: T0.minute(),
+            value: value.to_owned(),
+        };
+        let attempts = |dimension, value| changes.rollups[&place(dimension, value)].attempts;
+        assert_eq!(attempts(Dimension::Known(Known::Asset), crate::labels::OTHER), 10);
+        assert_eq!(attempts(Dimension::Known(Known::Asset), "title-4999"), 1);
+        assert_eq!(attempts(Dimension::All, ""), 5_010);
     }
 
     #[test]

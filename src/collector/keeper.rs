@@ -2,6 +2,9 @@
 //!
 //! Whatever has come while the last transaction was written goes into the next one together (group commit), and is
 //! answered when that is on the disk. What does not fit in the queue is refused at once: the box keeps it and comes again.
+//!
+//! Should the thread panic, what it held is in doubt: the whole program ends, and whoever supervises it starts it again,
+//! from what is written.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +23,8 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 1024;
 /// How often it is looked for sessions that are silent.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long a store that has failed is left alone: to go on from what is in it is much work.
+const REST: Duration = Duration::from_millis(500);
 
 /// The messages of one request.
 struct Job {
@@ -60,7 +65,18 @@ struct Worker {
     status: Arc<Mutex<Status>>,
     /// The book holds what is not in the store.
     is_stale: bool,
+    /// Until then a store that has failed is left alone.
+    resting: Option<Instant>,
     swept: Instant,
+    /// Is dropped with the thread's last breath.
+    _alive: oneshot::Sender<()>,
+}
+
+/// The thread.
+#[derive(Debug)]
+pub(crate) struct Running {
+    handle: JoinHandle<()>,
+    alive: oneshot::Receiver<()>,
 }
 
 // === impl Keeper ===
@@ -73,14 +89,23 @@ impl Keeper {
     pub(crate) fn start(
         mut store: Box<dyn Store>,
         book: Book,
-    ) -> Result<(Self, JoinHandle<()>), Box<dyn std::error::Error>> {
+    ) -> Result<(Self, Running), Box<dyn std::error::Error>> {
         let status = Status { running: book.running(), counts: store.counts()?, is_writable: true };
         let status = Arc::new(Mutex::new(status));
         let (sender, jobs) = sync_channel(QUEUE);
-        let mut worker =
-            Worker { jobs, book, store, status: status.clone(), is_stale: false, swept: Instant::now() };
-        let thread = thread::Builder::new().name("keeper".to_owned()).spawn(move || worker.run())?;
-        Ok((Self { jobs: sender, status }, thread))
+        let (holds, alive) = oneshot::channel();
+        let mut worker = Worker {
+            jobs,
+            book,
+            store,
+            status: status.clone(),
+            is_stale: false,
+            resting: None,
+            swept: Instant::now(),
+            _alive: holds,
+        };
+        let handle = thread::Builder::new().name("keeper".to_owned()).spawn(move || worker.run())?;
+        Ok((Self { jobs: sender, status }, Running { handle, alive }))
     }
 
     /// Hands messages over, and waits until they are on the disk.
@@ -98,6 +123,24 @@ impl Keeper {
     /// How it fares.
     pub(crate) fn status(&self) -> Status {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Comes back when the thread has ended. While a keeper is left that is so only if it has panicked.
+    pub(crate) async fn ended(&mut self) {
+        // Nothing is ever sent.
+        let _ = (&mut self.alive).await;
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// Where it has panicked.
+    pub(crate) fn join(self) -> thread::Result<()> {
+        self.handle.join()
     }
 }
 
@@ -139,6 +182,7 @@ impl Worker {
             if let Err(error) = self.store.write(&changes) {
                 log::error!("the store cannot be written, requests are refused: {error}");
                 self.is_stale = true;
+                self.resting = Some(Instant::now() + REST);
                 self.tell(Counts::default(), false);
                 return refuse(answers.into_iter().map(|(answer, _)| answer));
             }
@@ -168,6 +212,9 @@ impl Worker {
 
     /// Goes on from what is in the store; whether that could be.
     fn refresh(&mut self) -> bool {
+        if self.resting.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
         match self.book.reopen(self.store.as_mut()) {
             Ok(()) => {
                 log::info!("the store can be read, requests are taken again");
@@ -176,6 +223,7 @@ impl Worker {
             }
             Err(error) => {
                 log::debug!("the store still fails: {error}");
+                self.resting = Some(Instant::now() + REST);
                 false
             }
         }
@@ -192,5 +240,45 @@ impl Worker {
 fn refuse(answers: impl Iterator<Item = oneshot::Sender<Result<(), Trouble>>>) {
     for answer in answers {
         let _ = answer.send(Err(Trouble::NotNow));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::Changes;
+    use crate::rules::Rules;
+    use crate::session::{Key, Session, line};
+    use crate::store::StoreError;
+
+    /// A fault: a store that panics when it is written.
+    struct Panics;
+
+    impl Store for Panics {
+        fn running(&mut self) -> Result<Vec<Session>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn session(&mut self, _: &Key) -> Result<Option<Session>, StoreError> {
+            Ok(None)
+        }
+
+        fn write(&mut self, _: &Changes) -> Result<(), StoreError> {
+            panic!("a fault, for a test");
+        }
+
+        fn counts(&mut self) -> Result<Counts, StoreError> {
+            Ok(Counts::default())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_the_end() {
+        let book = Book::open(&mut Panics, Rules::default(), 20_000, time::now()).unwrap();
+        let (keeper, mut running) = Keeper::start(Box::new(Panics), book).unwrap();
+        let message = line::Received::read("a=I~c=1~d=box~e=0~w=0", "192.0.2.1", "192.0.2.0/24").unwrap();
+        assert_eq!(keeper.keep(vec![Message::Line(Box::new(message))]).await, Err(Trouble::NotNow));
+        tokio::time::timeout(Duration::from_secs(30), running.ended()).await.unwrap();
+        assert!(running.join().is_err());
     }
 }

@@ -12,6 +12,8 @@ const MAX_NAME: usize = 64;
 const MAX_OWN: usize = 8;
 /// What stands for a value that is not known.
 pub(crate) const UNKNOWN: &str = "unknown";
+/// What stands for all values beyond those that are told apart.
+pub(crate) const OTHER: &str = "other";
 
 /// A dimension that every session has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -39,6 +39,7 @@ mod tests_golden;
 mod time;
 #[path = "../agent/utc.rs"]
 mod utc;
+mod values;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -91,7 +92,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let reader = Sqlite::reader(directory).map_err(failed)?;
     let lookup = Sqlite::reader(directory).map_err(failed)?;
     log::info!("{} sessions run", book.running());
-    let (keeper, thread) = Keeper::start(Box::new(store), book)
+    let (keeper, mut thread) = Keeper::start(Box::new(store), book)
         .map_err(|error| Failure::environment(format!("the keeper cannot be started: {error}")))?;
     let app = App {
         keeper,
@@ -109,13 +110,17 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(settings.listen).await?;
         log::info!("listening on http://{}", listener.local_addr()?);
-        server::serve(listener, app::router(app)).await
+        server::serve(listener, app::router(app), &mut thread).await
     });
     // With the requests the last keeper is gone, and what they brought is written.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     let kept = thread.join();
     served.map_err(|error| Failure::environment(format!("--listen {}: {error}", settings.listen)))?;
-    kept.map_err(|_| Failure::environment("the keeper has failed; see the log"))?;
+    kept.map_err(|_| {
+        Failure::environment(
+            "what keeps the books has panicked; start it again, it goes on from what is written",
+        )
+    })?;
     log::info!("stopped");
     Ok(())
 }

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use crate::app::Peer;
+use crate::keeper::Running;
 
 /// Most connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
@@ -28,8 +29,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// Where accepting fails for want of something.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// Serves until SIGTERM or SIGINT, and until all requests that have begun by then are answered.
-pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
+/// Serves until SIGTERM or SIGINT, or until the keeper is gone, and until all requests that have begun by then are
+/// answered.
+pub(crate) async fn serve(listener: TcpListener, router: Router, keeper: &mut Running) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -39,6 +41,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router) -> io::Result<(
             accepted = accept(&listener, &room) => accepted,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = keeper.ended() => break,
         };
         let (stream, peer, permit) = match accepted {
             Ok(accepted) => accepted,

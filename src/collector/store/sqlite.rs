@@ -193,6 +193,7 @@ impl Store for Sqlite {
                 "lines" => counts.lines = number,
                 "heartbeats" => counts.heartbeats = number,
                 "repeated" => counts.repeated = number,
+                "folded" => counts.folded = number,
                 _ => {}
             }
         }

@@ -84,6 +84,19 @@ impl Collector {
         self.get(&format!("/9.gif?{line}"))
     }
 
+    /// Sends a line, as a box does, until it is taken.
+    pub(crate) fn line_until_taken(&self, line: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.line(line);
+            if answer.status == 200 {
+                return;
+            }
+            assert!(answer.status == 503 && Instant::now() < deadline, "{}", answer.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub(crate) fn post(&self, path: &str, headers: &str, body: &[u8]) -> Answer {
         self.send("POST", path, headers, body)
     }

@@ -206,7 +206,8 @@ fn media(fields: &Fields<'_>) -> Result<MediaReport, Fault> {
                 let error: serde_json::Error = error;
                 return Err(fields.fault("qoe", "figures", error.to_string()));
             }
-            _ => None,
+            Some(Err(_)) => fields.get("qoe").and_then(super::qoe::Qoe::of_what_is_right).map(Box::new),
+            None => None,
         },
     };
     Ok(MediaReport { timestamp: fields.timestamp()?, span, media })

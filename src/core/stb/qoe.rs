@@ -2,6 +2,7 @@
 
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::measured::MediaOptions;
 use super::redact::{redact, redact_text};
@@ -208,6 +209,24 @@ impl Qoe {
             height: representation.height.unwrap_or_default(),
             agent: options.agent,
         }
+    }
+}
+
+impl Qoe {
+    /// As much of an object as can be read; `None` for what is no object. A field that is not what it should be is left
+    /// out. A reason that is not known, a newer agent's, is taken for a stop: that it ended is certain.
+    pub(super) fn of_what_is_right(value: &Value) -> Option<Self> {
+        let mut fields = value.as_object()?.clone();
+        let reads = |name: &str, value: &Value| {
+            Self::deserialize(Value::Object(Map::from_iter([(name.to_owned(), value.clone())]))).is_ok()
+        };
+        if let Some(reason) = fields.get_mut("close_reason").filter(|reason| reason.is_string()) {
+            if !reads("close_reason", reason) {
+                *reason = "stop".into();
+            }
+        }
+        fields.retain(|name, value| reads(name, value));
+        Self::deserialize(Value::Object(fields)).ok()
     }
 }
 

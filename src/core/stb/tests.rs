@@ -506,6 +506,23 @@ fn received_leniently(
     assert_eq!(counts, (reports, skipped, refused), "{received:?}");
 }
 
+#[rstest]
+#[case::newer_reason(r#""close_reason":"boredom""#, Some(CloseReason::Stop))]
+#[case::known_reason(r#""close_reason":"error","seeks":-1"#, Some(CloseReason::Error))]
+#[case::none_yet(r#""close_reason":"","seeks":"two","frames_lost":[]"#, None)]
+#[case::no_text(r#""close_reason":7"#, None)]
+fn a_lenient_receiver_keeps_the_figures_that_are_right(
+    #[case] wrong: &str,
+    #[case] reason: Option<CloseReason>,
+) {
+    let body = format!(r#"[{{"type":"media","timestamp":40,"qoe":{{"session":"s","join_ms":7,{wrong}}}}}]"#);
+    let received = receive_batch(body.as_bytes()).unwrap();
+    let Some(Report::Media(report)) = received.reports.first() else { panic!("{received:?}") };
+    let expected = Qoe { session: "s".to_owned(), join_ms: 7, close_reason: reason, ..Qoe::default() };
+    assert_eq!(report.media.qoe.as_deref(), Some(&expected));
+    assert!(decode_batch(body.as_bytes()).is_err());
+}
+
 #[test]
 fn a_lenient_receiver_reads_the_same_of_what_is_right() {
     let exact = decode_batch(STOCK_BATCH.as_bytes()).unwrap();
