@@ -5,11 +5,13 @@
 //! after a restart.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use stbeacon_core::stb::NetworkReport;
 use thiserror::Error;
 
 use crate::figures::Figures;
+use crate::filters::{ALL_TRAFFIC, Edit, Filter, FilterId, MAX_FILTERS, NotDone};
 use crate::labels::Dimension;
 use crate::rules::Rules;
 use crate::session::story::Piece;
@@ -48,6 +50,7 @@ pub(crate) enum Refusal {
 /// Where figures are added up: of which dimension, of which value of it, in which minute.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
+    pub(crate) filter: FilterId,
     pub(crate) dimension: Dimension,
     pub(crate) minute: Minute,
     pub(crate) value: String,
@@ -64,6 +67,8 @@ pub(crate) struct Changes {
     pub(crate) stories: BTreeMap<Key, Vec<Piece>>,
     /// Box and measurement.
     pub(crate) networks: Vec<(String, NetworkReport)>,
+    /// As they are now; one that is `None` is no more.
+    pub(crate) filters: BTreeMap<FilterId, Option<Filter>>,
     pub(crate) counts: Counts,
 }
 
@@ -88,6 +93,9 @@ pub(crate) struct Book {
     /// Before that nobody could be heard.
     opened: UnixMs,
     values: Values,
+    filters: Arc<Vec<Filter>>,
+    /// What the next filter is called.
+    next_filter: FilterId,
     touched: BTreeSet<Key>,
     changes: Changes,
 }
@@ -126,22 +134,37 @@ impl Changes {
         self.sessions.is_empty()
             && self.rollups.is_empty()
             && self.networks.is_empty()
+            && self.filters.is_empty()
             && self.counts == Counts::default()
     }
 
-    fn add(&mut self, session: &Session, ledger: Ledger, values: &mut Values, now: UnixMs) {
+    fn add(
+        &mut self,
+        session: &Session,
+        ledger: Ledger,
+        filters: &[Filter],
+        values: &mut Values,
+        now: UnixMs,
+    ) {
         if !ledger.1.is_empty() {
             self.stories.entry(session.key.clone()).or_default().extend(ledger.1);
         }
         if ledger.0.is_empty() {
             return;
         }
+        let met = filters.iter().filter(|filter| filter.wanted.enabled);
+        let met: Vec<_> = met.filter(|filter| filter.wanted.rules.is_met_by(&session.labels)).collect();
         for (dimension, value) in session.labels.all() {
             let told = values.told_apart(&dimension, value, now);
             self.counts.folded += i64::from(told != value);
-            for (minute, figures) in &ledger.0 {
-                let place = Place { dimension: dimension.clone(), minute: *minute, value: told.to_owned() };
-                *self.rollups.entry(place).or_default() += *figures;
+            let counts = |filter: &&&Filter| filter.wanted.advanced || dimension == Dimension::All;
+            let met = met.iter().filter(counts).map(|filter| filter.id);
+            for filter in std::iter::once(ALL_TRAFFIC.0).chain(met) {
+                for (minute, figures) in &ledger.0 {
+                    let (dimension, value) = (dimension.clone(), told.to_owned());
+                    let place = Place { filter, dimension, minute: *minute, value };
+                    *self.rollups.entry(place).or_default() += *figures;
+                }
             }
         }
     }
@@ -161,8 +184,18 @@ impl Book {
         now: UnixMs,
     ) -> Result<Self, StoreError> {
         let live = store.running()?.into_iter().map(|session| (session.key.clone(), session)).collect();
-        let (touched, changes) = (BTreeSet::new(), Changes::default());
-        Ok(Self { live, rules, beat_interval, opened: now, values: Values::default(), touched, changes })
+        let (filters, next_filter) = store.filters()?;
+        Ok(Self {
+            live,
+            rules,
+            beat_interval,
+            opened: now,
+            values: Values::default(),
+            filters: Arc::new(filters),
+            next_filter,
+            touched: BTreeSet::new(),
+            changes: Changes::default(),
+        })
     }
 
     /// Forgets what was not written, and goes on from what is.
@@ -178,6 +211,48 @@ impl Book {
     /// How many sessions run.
     pub(crate) fn running(&self) -> usize {
         self.live.len()
+    }
+
+    /// The saved filters.
+    pub(crate) fn filters(&self) -> Arc<Vec<Filter>> {
+        self.filters.clone()
+    }
+
+    /// Adds or removes filters at `now`; gives those that it is about.
+    ///
+    /// # Errors
+    /// See [`NotDone`]; nothing has changed then.
+    pub(crate) fn edit(&mut self, edit: Edit, now: UnixMs) -> Result<Vec<Filter>, NotDone> {
+        let mut filters = (*self.filters).clone();
+        let changed = match edit {
+            Edit::Add(wanted) => {
+                let mut added = Vec::new();
+                for (wanted, id) in wanted.into_iter().zip(self.next_filter.0..) {
+                    let is_taken = |filter: &Filter| filter.wanted.name == wanted.name;
+                    if wanted.name == ALL_TRAFFIC.1 || filters.iter().any(is_taken) {
+                        return Err(NotDone::Taken(wanted.name));
+                    }
+                    if filters.len() >= MAX_FILTERS {
+                        return Err(NotDone::Full);
+                    }
+                    let filter = Filter { id: FilterId(id), made: now, wanted };
+                    filters.push(filter.clone());
+                    added.push(filter);
+                }
+                let saved = added.iter().map(|filter| (filter.id, Some(filter.clone())));
+                self.changes.filters.extend(saved);
+                self.next_filter.0 += u32::try_from(added.len()).unwrap_or(u32::MAX);
+                added
+            }
+            Edit::Remove(id) => {
+                let place = filters.iter().position(|filter| filter.id == id);
+                let removed = filters.remove(place.ok_or(NotDone::Unknown(id.0))?);
+                self.changes.filters.insert(id, None);
+                vec![removed]
+            }
+        };
+        self.filters = Arc::new(filters);
+        Ok(changed)
     }
 
     /// Takes a message that came at `now`.
@@ -295,7 +370,7 @@ impl Book {
     }
 
     fn put(&mut self, session: Session, ledger: Ledger, now: UnixMs) {
-        self.changes.add(&session, ledger, &mut self.values, now);
+        self.changes.add(&session, ledger, &self.filters, &mut self.values, now);
         self.touched.insert(session.key.clone());
         self.live.insert(session.key.clone(), session);
     }
@@ -374,7 +449,7 @@ mod tests {
 
     /// Sums of a dimension as the store tells them, over all time.
     fn sums(reader: &mut dyn Reader, dimension: u32) -> Figures {
-        let span = Span { dimension, from: Minute(0), until: Minute(u64::MAX) };
+        let span = Span { filter: ALL_TRAFFIC.0, dimension, from: Minute(0), until: Minute(u64::MAX) };
         let by_value = reader.values(&span).unwrap().into_iter().map(|(_, figures)| figures);
         let by_value = by_value.fold(Figures::default(), plus);
         let by_minute = reader.minutes(&span).unwrap().into_iter().map(|(_, figures)| figures);
@@ -485,6 +560,7 @@ mod tests {
         let changes = book.take_changes();
         assert_eq!((changes.sessions.len(), changes.counts.folded), (5_010, 10));
         let place = |dimension: Dimension, value: &str| Place {
+            filter: ALL_TRAFFIC.0,
             dimension,
             minute: T0.minute(),
             value: value.to_owned(),

@@ -41,6 +41,8 @@ Takes, at any path but those below:
   POST …/0/wsg                     heartbeats
 Answers:
   GET  /insights/2.4/metrics.json  and accounts.json, filters.json, metriclens_dimension_list.json; 2.6 as well
+  GET  /insights/3.0/metrics/…     and real-time-metrics/…, with group-by/… and group-by/dimension-tag/…
+  GET  /bulk_filters/?name=N       saved filters; POST makes some, DELETE ?id=I takes one away, …/fields tells the fields
   GET  /-/status                   how the collector fares
   GET  /                           the page, for people
 
@@ -52,6 +54,7 @@ Examples:
   stbeacon-collector --listen 0.0.0.0:8480 --data /srv/qoe --credentials /etc/stbeacon/collector.users
   curl 'http://127.0.0.1:8480/insights/2.4/metrics.json?metrics=attempts,plays&account=1&filter_ids=1'
   curl 'http://127.0.0.1:8480/insights/2.6/metrics.json?metrics=quality_metriclens&account=1&filter_ids=1&metriclens_dimension_id=11'
+  curl 'http://127.0.0.1:8480/insights/3.0/metrics/plays/group-by/device-model?days=7&granularity=P1D'
 
 Exit codes: 0 fine; 1 a file cannot be had or is not what it should be; 2 the command line is wrong;
             3 the machine lacks something (permission, directory, a free port).

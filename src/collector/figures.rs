@@ -156,6 +156,12 @@ impl Figures {
         self
     }
 
+    /// As it is told: what is taken back where it was never counted, as by a filter that was not yet made, is no less
+    /// than nothing.
+    pub(crate) fn shown(&self) -> Self {
+        Self::from_values(self.values().map(|value| value.max(0)))
+    }
+
     /// Sessions that a fatal error ended before a first picture.
     pub(crate) const fn start_failures(&self) -> i64 {
         self.start_failures_technical.saturating_add(self.start_failures_business)

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::book::{Book, Counts, Message, Refusal};
+use crate::filters::{Edit, Filter, NotDone};
 use crate::store::Store;
 use crate::time;
 
@@ -26,10 +27,16 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// How long a store that has failed is left alone: to go on from what is in it is much work.
 const REST: Duration = Duration::from_millis(500);
 
-/// The messages of one request.
-struct Job {
-    messages: Vec<Message>,
-    answer: oneshot::Sender<Result<(), Trouble>>,
+/// One request.
+enum Job {
+    Messages(Vec<Message>, oneshot::Sender<Result<(), Trouble>>),
+    Edit(Edit, oneshot::Sender<Result<Vec<Filter>, NotDone>>),
+}
+
+/// What a request is answered once it is on the disk. Who has gone away does not wait for it.
+enum Answer {
+    Messages(Result<(), Trouble>, oneshot::Sender<Result<(), Trouble>>),
+    Edit(Result<Vec<Filter>, NotDone>, oneshot::Sender<Result<Vec<Filter>, NotDone>>),
 }
 
 /// Why messages were not taken.
@@ -55,6 +62,8 @@ pub(crate) struct Status {
 pub(crate) struct Keeper {
     jobs: SyncSender<Job>,
     status: Arc<Mutex<Status>>,
+    /// As they are on the disk.
+    filters: Arc<Mutex<Arc<Vec<Filter>>>>,
 }
 
 /// The thread's own.
@@ -63,6 +72,7 @@ struct Worker {
     book: Book,
     store: Box<dyn Store>,
     status: Arc<Mutex<Status>>,
+    filters: Arc<Mutex<Arc<Vec<Filter>>>>,
     /// The book holds what is not in the store.
     is_stale: bool,
     /// Until then a store that has failed is left alone.
@@ -92,6 +102,7 @@ impl Keeper {
     ) -> Result<(Self, Running), Box<dyn std::error::Error>> {
         let status = Status { running: book.running(), counts: store.counts()?, is_writable: true };
         let status = Arc::new(Mutex::new(status));
+        let filters = Arc::new(Mutex::new(book.filters()));
         let (sender, jobs) = sync_channel(QUEUE);
         let (holds, alive) = oneshot::channel();
         let mut worker = Worker {
@@ -99,13 +110,14 @@ impl Keeper {
             book,
             store,
             status: status.clone(),
+            filters: filters.clone(),
             is_stale: false,
             resting: None,
             swept: Instant::now(),
             _alive: holds,
         };
         let handle = thread::Builder::new().name("keeper".to_owned()).spawn(move || worker.run())?;
-        Ok((Self { jobs: sender, status }, Running { handle, alive }))
+        Ok((Self { jobs: sender, status, filters }, Running { handle, alive }))
     }
 
     /// Hands messages over, and waits until they are on the disk.
@@ -114,10 +126,27 @@ impl Keeper {
     /// Where they are not.
     pub(crate) async fn keep(&self, messages: Vec<Message>) -> Result<(), Trouble> {
         let (answer, answered) = oneshot::channel();
-        match self.jobs.try_send(Job { messages, answer }) {
+        match self.jobs.try_send(Job::Messages(messages, answer)) {
             Ok(()) => answered.await.unwrap_or(Err(Trouble::NotNow)),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Trouble::NotNow),
         }
+    }
+
+    /// Adds or removes filters, and waits until that is on the disk; gives those that it is about.
+    ///
+    /// # Errors
+    /// Where it is not done.
+    pub(crate) async fn edit(&self, edit: Edit) -> Result<Vec<Filter>, NotDone> {
+        let (answer, answered) = oneshot::channel();
+        match self.jobs.try_send(Job::Edit(edit, answer)) {
+            Ok(()) => answered.await.unwrap_or(Err(NotDone::NotNow)),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotDone::NotNow),
+        }
+    }
+
+    /// The saved filters.
+    pub(crate) fn filters(&self) -> Arc<Vec<Filter>> {
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How it fares.
@@ -166,12 +195,14 @@ impl Worker {
     /// One transaction.
     fn turn(&mut self, batch: Vec<Job>) {
         if self.is_stale && !self.refresh() {
-            return refuse(batch.into_iter().map(|job| job.answer));
+            return batch.into_iter().for_each(Job::refuse);
         }
         let mut answers = Vec::with_capacity(batch.len());
-        for Job { messages, answer } in batch {
-            let result = self.take(messages);
-            answers.push((answer, result));
+        for job in batch {
+            answers.push(match job {
+                Job::Messages(messages, answer) => Answer::Messages(self.take(messages), answer),
+                Job::Edit(edit, answer) => Answer::Edit(self.book.edit(edit, time::now()), answer),
+            });
         }
         if self.swept.elapsed() >= SWEEP {
             self.swept = Instant::now();
@@ -184,14 +215,14 @@ impl Worker {
                 self.is_stale = true;
                 self.resting = Some(Instant::now() + REST);
                 self.tell(Counts::default(), false);
-                return refuse(answers.into_iter().map(|(answer, _)| answer));
+                return answers.into_iter().for_each(Answer::refuse);
             }
         }
         self.tell(changes.counts, true);
-        for (answer, result) in answers {
-            // Who has gone away does not wait for it.
-            let _ = answer.send(result);
+        if !changes.filters.is_empty() {
+            *self.filters.lock().unwrap_or_else(PoisonError::into_inner) = self.book.filters();
         }
+        answers.into_iter().for_each(Answer::give);
     }
 
     fn take(&mut self, messages: Vec<Message>) -> Result<(), Trouble> {
@@ -237,9 +268,33 @@ impl Worker {
     }
 }
 
-fn refuse(answers: impl Iterator<Item = oneshot::Sender<Result<(), Trouble>>>) {
-    for answer in answers {
-        let _ = answer.send(Err(Trouble::NotNow));
+// === impl Job ===
+
+impl Job {
+    fn refuse(self) {
+        match self {
+            Self::Messages(_, answer) => _ = answer.send(Err(Trouble::NotNow)),
+            Self::Edit(_, answer) => _ = answer.send(Err(NotDone::NotNow)),
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    fn give(self) {
+        match self {
+            Self::Messages(result, answer) => _ = answer.send(result),
+            Self::Edit(result, answer) => _ = answer.send(result),
+        }
+    }
+
+    /// It is not on the disk.
+    fn refuse(self) {
+        match self {
+            Self::Messages(_, answer) => _ = answer.send(Err(Trouble::NotNow)),
+            Self::Edit(_, answer) => _ = answer.send(Err(NotDone::NotNow)),
+        }
     }
 }
 
@@ -247,6 +302,7 @@ fn refuse(answers: impl Iterator<Item = oneshot::Sender<Result<(), Trouble>>>) {
 mod tests {
     use super::*;
     use crate::book::Changes;
+    use crate::filters::FilterId;
     use crate::rules::Rules;
     use crate::session::{Key, Session, line};
     use crate::store::StoreError;
@@ -265,6 +321,10 @@ mod tests {
 
         fn write(&mut self, _: &Changes) -> Result<(), StoreError> {
             panic!("a fault, for a test");
+        }
+
+        fn filters(&mut self) -> Result<(Vec<Filter>, FilterId), StoreError> {
+            Ok((Vec::new(), FilterId(2)))
         }
 
         fn counts(&mut self) -> Result<Counts, StoreError> {

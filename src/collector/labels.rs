@@ -102,6 +102,21 @@ impl Known {
             Self::Channel => "Data Channels",
         }
     }
+
+    /// Its name where one value is meant: in rules of filters and in answers of version 3.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Cdn => "CDN",
+            Self::Asset => "Asset Name",
+            Self::Device => "Device Model",
+            Self::Firmware => "Firmware Version",
+            Self::Subnet => "Subnet",
+            Self::Protocol => "Streaming Protocol",
+            Self::Player => "Player Name",
+            Self::Delivery => "Live or VoD",
+            Self::Channel => "Data Channel",
+        }
+    }
 }
 
 // === impl Dimension ===
@@ -148,6 +163,11 @@ impl Labels {
     /// The value of a dimension that every session has.
     pub(crate) fn known(&self, known: Known) -> &str {
         self.known.get(&known).map_or(UNKNOWN, String::as_str)
+    }
+
+    /// The value of one of the operator's own.
+    pub(crate) fn own(&self, name: &str) -> Option<&str> {
+        self.own.get(name).map(String::as_str)
     }
 
     /// Each dimension under which the session counts, with its value.

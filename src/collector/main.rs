@@ -6,7 +6,7 @@
 //!  POST beats ───┘  (HTTP)    (one thread)  └─ roll-ups ─┘                      (HTTP)
 //! ```
 //!
-//! `time`, `figures`, `labels`, `rules`, `seen`, `session` and `book` are pure: time is an argument. What is not, is
+//! `time`, `figures`, `filters`, `values`, `labels`, `rules`, `seen`, `session` and `book` are pure: time is an argument. What is not, is
 //! around them.
 
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ mod app;
 mod book;
 mod cli;
 mod figures;
+mod filters;
 mod insights;
 mod keeper;
 mod labels;

@@ -1,18 +1,22 @@
-//! The Insights API, versions 2.4 and 2.6: what tools that poll such a service ask.
+//! The Insights API, versions 2.4, 2.6 and 3.0: what tools that poll such a service ask. Here 2.4 and 2.6; see [`three`]
+//! and [`bulk`].
 //!
 //! | path below `/insights/2.4/` and `/insights/2.6/` | answer |
 //! |---|---|
 //! | `accounts.json` | the one account |
-//! | `filters.json` | the filters: All Traffic |
+//! | `filters.json` | the filters, All Traffic first |
 //! | `metriclens_dimension_list.json` | names of dimensions and their numbers |
 //! | `metrics.json` | the last hour of the metrics asked for: by minute, in all, or by the values of a dimension |
 
+mod bulk;
 mod shapes;
+mod three;
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -21,14 +25,13 @@ use serde_json::{Map, Value, json};
 
 use self::shapes::{Metric, Units};
 use crate::app::App;
+use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::{Dimension, Known};
 use crate::store::{Reader, Span, StoreError};
 use crate::time::{self, Minute};
 
 /// The one account's id.
 const ACCOUNT: &str = "1";
-/// The one filter's id; clients look for its name.
-const ALL_TRAFFIC: (&str, &str) = ("1", "All Traffic");
 /// Most filters in a request.
 const MAX_FILTERS: usize = 99;
 /// How much of the past is told, the running minute included.
@@ -54,35 +57,58 @@ type Answer = Result<Value, Failure>;
 /// What of a `metrics.json` request counts.
 struct Asked {
     metrics: Vec<Metric>,
-    /// Those that there are, as the client names them.
-    filters: Vec<String>,
-    unknown_filters: Vec<u64>,
+    filters: Vec<FilterId>,
     dimension: Option<u32>,
     units: Units,
     version: Version,
 }
 
-/// All below `/insights/`.
+/// Filters that are asked for.
+#[derive(Debug, Default)]
+struct Resolved {
+    /// Those that are told.
+    told: Vec<FilterId>,
+    /// Those of them that did not count all the time.
+    incomplete: Vec<FilterId>,
+    warming_up: Vec<FilterId>,
+    unknown: Vec<FilterId>,
+    /// Those that there are, but not by dimension.
+    not_advanced: Vec<FilterId>,
+}
+
+/// All below `/insights/` and `/bulk_filters/`.
 pub(crate) fn router() -> Router<App> {
-    Router::new().route("/insights/{*page}", get(page))
+    let two = ["2.4", "2.6"].into_iter().fold(Router::new(), |router, version| {
+        router.route(&format!("/insights/{version}/{{*page}}"), get(page).fallback(wrong_method))
+    });
+    two.route("/insights/{*page}", get(async |uri: Uri| respond(Err(Failure::not_found()), uri.path())))
+        .merge(three::router())
+        .merge(bulk::router())
 }
 
 async fn page(
     State(app): State<App>,
     uri: Uri,
     Path(page): Path<String>,
-    query: Query<HashMap<String, String>>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Response {
-    let (version, page) = page.split_once('/').unwrap_or_default();
-    let answer = match (Version::parse(version), page) {
-        (Some(_), "accounts.json") => Ok(accounts(&app)),
-        (Some(_), "filters.json") => of_account(&query).map(|()| filters()),
-        (Some(_), "metriclens_dimension_list.json") => match of_account(&query) {
+    let version = if uri.path().starts_with("/insights/2.4/") { Version::V24 } else { Version::V26 };
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(error) => return respond(Err(Failure::bad(error.body_text(), "InvalidConfig")), uri.path()),
+    };
+    let answer = match page.as_str() {
+        "accounts.json" => Ok(accounts(&app)),
+        "filters.json" => of_account(&query).map(|()| filters(&app.keeper.filters())),
+        "metriclens_dimension_list.json" => match of_account(&query) {
             Ok(()) => ask(&app, |reader| dimensions(reader)).await,
             Err(failure) => Err(failure),
         },
-        (Some(version), "metrics.json") => match Asked::read(&query, version) {
-            Ok(asked) => ask(&app, move |reader| metrics(reader, &asked, time::now().minute())).await,
+        "metrics.json" => match Asked::read(&query, version) {
+            Ok(asked) => {
+                let filters = app.keeper.filters();
+                ask(&app, move |reader| metrics(reader, &asked, &filters, time::now().minute())).await
+            }
             Err(failure) => Err(failure),
         },
         _ => Err(Failure::not_found()),
@@ -95,9 +121,11 @@ fn accounts(app: &App) -> Value {
     json!({ "default": name, "count": 1, "accounts": { name: ACCOUNT } })
 }
 
-fn filters() -> Value {
-    let (id, name) = ALL_TRAFFIC;
-    json!({ id: name })
+fn filters(saved: &[Filter]) -> Value {
+    let saved = saved.iter().filter(|filter| filter.wanted.enabled);
+    let saved = saved.map(|filter| (filter.id, filter.wanted.name.as_str()));
+    let all = std::iter::once(ALL_TRAFFIC).chain(saved);
+    Value::Object(all.map(|(id, name)| (id.0.to_string(), name.into())).collect())
 }
 
 fn dimensions(reader: &mut dyn Reader) -> Answer {
@@ -112,17 +140,14 @@ fn dimensions(reader: &mut dyn Reader) -> Answer {
     Ok(Value::Object(list))
 }
 
-fn metrics(reader: &mut dyn Reader, asked: &Asked, now: Minute) -> Answer {
+fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute) -> Answer {
     let (from, until) = (Minute(now.0.saturating_sub(MINUTES - 1)), Minute(now.0.saturating_add(1)));
-    let all = Span { dimension: 0, from, until };
+    let filters = Resolved::of(&asked.filters, saved, from, now);
     let mut answer = Map::new();
     for metric in &asked.metrics {
-        let mut shape = match metric {
-            Metric::Series(series) => {
-                series.time_line(&reader.minutes(&all)?, from, until, asked.units, &asked.filters)
-            }
-            Metric::Simple(series) => series.single(&reader.values(&all)?, asked.units, &asked.filters),
-            Metric::Summary => shapes::summary(&reader.values(&all)?, asked.version, &asked.filters),
+        let dimension = match metric {
+            Metric::Series(_) | Metric::Simple(_) | Metric::Summary => 0,
+            Metric::TopAssets => Known::Asset.id(),
             Metric::QualityLens | Metric::AudienceLens => {
                 let Some(dimension) = asked.dimension else {
                     return Err(Failure::bad("metriclens_dimension_id is missing", "InvalidDimension"));
@@ -131,21 +156,38 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, now: Minute) -> Answer {
                 if !is_known && !has_own(reader, dimension)? {
                     return Err(Failure::bad("there is no such dimension", "InvalidDimension"));
                 }
-                let span = Span { dimension, ..all };
-                if *metric == Metric::QualityLens {
-                    shapes::quality(&reader.values(&span)?, asked.version, &asked.filters)
-                } else {
-                    shapes::audience(&reader.values(&span)?, &reader.peaks(&span)?, &asked.filters)
-                }
+                dimension
             }
         };
+        if let (true, Some(filter)) = (dimension != 0, filters.not_advanced.first()) {
+            return Err(Failure::not_advanced(*filter));
+        }
+        let mut told = Vec::with_capacity(filters.told.len());
+        for filter in &filters.told {
+            let span = Span { filter: *filter, dimension, from, until };
+            let mut of = shapes::Told { filter: filter.0.to_string(), ..shapes::Told::default() };
+            if matches!(metric, Metric::Series(_)) {
+                of.minutes = reader.minutes(&span)?;
+                of.minutes.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
+            } else {
+                of.values = reader.values(&span)?;
+                of.values.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
+            }
+            if *metric == Metric::AudienceLens {
+                of.peaks = reader.peaks(&span)?;
+            }
+            told.push(of);
+        }
+        let mut shape = match metric {
+            Metric::Series(series) => series.time_line(&told, from, until, asked.units),
+            Metric::Simple(series) => series.single(&told, asked.units),
+            Metric::Summary => shapes::summary(&told, asked.version),
+            Metric::TopAssets => shapes::top_assets(&told),
+            Metric::QualityLens => shapes::quality(&told, asked.version),
+            Metric::AudienceLens => shapes::audience(&told),
+        };
         if let Some(meta) = shape.get_mut("meta") {
-            *meta = json!({
-                "status": 0,
-                "filters_warmup": [],
-                "filters_not_exist": asked.unknown_filters,
-                "filters_incomplete_data": [],
-            });
+            *meta = filters.meta();
         }
         answer.insert(metric.name(), shape);
     }
@@ -167,8 +209,13 @@ async fn ask(app: &App, question: impl FnOnce(&mut dyn Reader) -> Answer + Send 
 }
 
 fn respond(answer: Answer, path: &str) -> Response {
+    respond_with(StatusCode::OK, answer, path)
+}
+
+/// The same, with another status where there is an answer.
+fn respond_with(good: StatusCode, answer: Answer, path: &str) -> Response {
     let (status, body) = match answer {
-        Ok(body) => (StatusCode::OK, body),
+        Ok(body) => (good, body),
         Err(Failure { status, message, reason }) => {
             let body =
                 json!({ "message": message, "code": status.as_u16(), "request": path, "reason": reason });
@@ -176,6 +223,15 @@ fn respond(answer: Answer, path: &str) -> Response {
         }
     };
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+async fn wrong_method(uri: Uri) -> Response {
+    let failure = Failure {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        message: "this is not a method of that".to_owned(),
+        reason: "MethodNotAllowed",
+    };
+    respond(Err(failure), uri.path())
 }
 
 fn of_account(query: &HashMap<String, String>) -> Result<(), Failure> {
@@ -186,15 +242,43 @@ fn of_account(query: &HashMap<String, String>) -> Result<(), Failure> {
     }
 }
 
-// === impl Version ===
+// === impl Resolved ===
 
-impl Version {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "2.4" => Some(Self::V24),
-            "2.6" => Some(Self::V26),
-            _ => None,
+impl Resolved {
+    /// What of the filters that are asked for there is, in what is told from `from` to `now`.
+    fn of(asked: &[FilterId], saved: &[Filter], from: Minute, now: Minute) -> Self {
+        let mut all = Self::default();
+        for id in asked {
+            if *id == ALL_TRAFFIC.0 {
+                all.told.push(*id);
+                continue;
+            }
+            let Some(filter) = saved.iter().find(|filter| filter.id == *id && filter.wanted.enabled) else {
+                all.unknown.push(*id);
+                continue;
+            };
+            if !filter.wanted.advanced {
+                all.not_advanced.push(*id);
+            }
+            if filter.is_warming_up(now) {
+                all.warming_up.push(*id);
+                continue;
+            }
+            all.told.push(*id);
+            if filter.misses_some(from) {
+                all.incomplete.push(*id);
+            }
         }
+        all
+    }
+
+    fn meta(&self) -> Value {
+        json!({
+            "status": 0,
+            "filters_warmup": self.warming_up,
+            "filters_not_exist": self.unknown,
+            "filters_incomplete_data": self.incomplete,
+        })
     }
 }
 
@@ -223,19 +307,17 @@ impl Asked {
         if all.len() > MAX_FILTERS {
             return Err(Failure::bad("filter_ids names more than 99 filters", "InvalidFilter"));
         }
-        let (mut filters, mut unknown_filters) = (Vec::new(), Vec::new());
+        let mut filters = Vec::new();
         for id in all {
-            if id == ALL_TRAFFIC.0 {
-                filters.push(id.to_owned());
-            } else {
-                unknown_filters.push(
-                    id.parse()
-                        .map_err(|_| Failure::bad("filter_ids holds what is no number", "InvalidFilter"))?,
-                );
+            let id = id
+                .parse()
+                .map_err(|_| Failure::bad("filter_ids holds what is no number", "InvalidFilter"))?;
+            if !filters.contains(&FilterId(id)) {
+                filters.push(FilterId(id));
             }
         }
-        if filters.is_empty() && unknown_filters.is_empty() {
-            filters.push(ALL_TRAFFIC.0.to_owned());
+        if filters.is_empty() {
+            filters.push(ALL_TRAFFIC.0);
         }
         let dimension = match text("metriclens_dimension_id") {
             "" => None,
@@ -249,7 +331,7 @@ impl Asked {
             "kbps" => Units::Kilobits,
             _ => return Err(Failure::bad("ab_units is neither bps nor kbps", "InvalidConfig")),
         };
-        Ok(Self { metrics, filters, unknown_filters, dimension, units, version })
+        Ok(Self { metrics, filters, dimension, units, version })
     }
 }
 
@@ -260,9 +342,16 @@ impl Failure {
         Self { status: StatusCode::BAD_REQUEST, message: message.into(), reason }
     }
 
+    fn not_advanced(filter: FilterId) -> Self {
+        let message =
+            format!("filter {} does not count by dimension; make one with \"advanced\": true", filter.0);
+        Self::bad(message, "InvalidFilter")
+    }
+
     fn not_found() -> Self {
         let message = "nothing is here; see accounts.json, filters.json, metriclens_dimension_list.json and \
-                       metrics.json below /insights/2.4/ and /insights/2.6/";
+                       metrics.json below /insights/2.4/ and /insights/2.6/, and metrics/ and real-time-metrics/ below \
+                       /insights/3.0/";
         Self { status: StatusCode::NOT_FOUND, message: message.to_owned(), reason: "NotFound" }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Pure. Values are plain numbers, never `null` and never text; timestamps are in ms.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Number, Value, json};
 
@@ -19,6 +20,8 @@ pub(super) enum Metric {
     Simple(Series),
     /// Each quality metric in all.
     Summary,
+    /// The assets with most plays.
+    TopAssets,
     /// Quality metrics of each value of a dimension.
     QualityLens,
     /// Audience metrics of each value of a dimension.
@@ -41,6 +44,16 @@ pub(super) enum Series {
     PlaybackFailures,
     RestartTime,
     FrameRate,
+}
+
+/// What the store tells of a filter; what a metric does not need is empty.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    pub(super) filter: String,
+    pub(super) minutes: Vec<(Minute, Figures)>,
+    /// Of each value of a dimension.
+    pub(super) values: Vec<(String, Figures)>,
+    pub(super) peaks: Vec<(String, i64)>,
 }
 
 /// What bit rates are told in.
@@ -73,6 +86,9 @@ const SIMPLE_SERIES: &[(&str, Series)] = &[
     ("video_restart_time", Series::RestartTime),
 ];
 const SUMMARY: &str = "quality_summary";
+const TOP_ASSETS: &str = "top_assets_summary";
+/// How many assets are the top ones.
+const TOP: usize = 10;
 const QUALITY_LENS: &str = "quality_metriclens";
 const AUDIENCE_LENS: &str = "audience_metriclens";
 
@@ -107,6 +123,7 @@ impl Metric {
         };
         match name {
             SUMMARY => Some(Self::Summary),
+            TOP_ASSETS => Some(Self::TopAssets),
             QUALITY_LENS => Some(Self::QualityLens),
             AUDIENCE_LENS => Some(Self::AudienceLens),
             _ => find(TIME_SERIES).map(Self::Series).or_else(|| find(SIMPLE_SERIES).map(Self::Simple)),
@@ -121,6 +138,7 @@ impl Metric {
             Self::Series(series) => find(TIME_SERIES, series),
             Self::Simple(series) => find(SIMPLE_SERIES, series),
             Self::Summary => SUMMARY.to_owned(),
+            Self::TopAssets => TOP_ASSETS.to_owned(),
             Self::QualityLens => QUALITY_LENS.to_owned(),
             Self::AudienceLens => AUDIENCE_LENS.to_owned(),
         }
@@ -152,69 +170,100 @@ impl Series {
     }
 
     /// One value for each minute, those without anything in them included.
-    pub(super) fn time_line(
-        self,
-        minutes: &[(Minute, Figures)],
-        from: Minute,
-        until: Minute,
-        units: Units,
-        filters: &[String],
-    ) -> Value {
-        let known: BTreeMap<_, _> = minutes.iter().map(|(minute, figures)| (*minute, figures)).collect();
+    pub(super) fn time_line(self, told: &[Told], from: Minute, until: Minute, units: Units) -> Value {
         let none = Figures::default();
         let all = || (from.0..until.0).map(Minute);
-        let values: Vec<_> =
-            all().map(|minute| self.value(known.get(&minute).copied().unwrap_or(&none), units)).collect();
+        let line = |told: &Told| -> Value {
+            let known: BTreeMap<_, _> =
+                told.minutes.iter().map(|(minute, figures)| (*minute, figures)).collect();
+            all().map(|minute| self.value(known.get(&minute).copied().unwrap_or(&none), units)).collect()
+        };
         let timestamps: Vec<_> = all().map(|minute| minute.start().0).collect();
-        json!({
-            "type": "time_series",
-            "meta": {},
-            "timestamps": timestamps,
-            "filters": for_each(filters, &Value::Array(values)),
-        })
+        json!({ "type": "time_series", "meta": {}, "timestamps": timestamps, "filters": for_each(told, line) })
     }
 
     /// One value in all.
-    pub(super) fn single(self, values: &[(String, Figures)], units: Units, filters: &[String]) -> Value {
-        let value = self.value(&sum(values), units);
-        json!({ "type": "simple_series", "meta": {}, "filters": for_each(filters, &json!([value])) })
+    pub(super) fn single(self, told: &[Told], units: Units) -> Value {
+        let value = |told: &Told| json!([self.value(&told.sum(), units)]);
+        json!({ "type": "simple_series", "meta": {}, "filters": for_each(told, value) })
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn sum(&self) -> Figures {
+        self.values.iter().fold(Figures::default(), |mut sum, (_, figures)| {
+            sum += *figures;
+            sum
+        })
+    }
+
+    fn by_value(&self) -> HashMap<&str, &Figures> {
+        self.values.iter().map(|(value, figures)| (value.as_str(), figures)).collect()
     }
 }
 
 /// Each quality metric in all.
-pub(super) fn summary(values: &[(String, Figures)], version: Version, filters: &[String]) -> Value {
+pub(super) fn summary(told: &[Told], version: Version) -> Value {
     let names: Vec<_> = QUALITY.iter().chain(QUALITY_26.iter().filter(|_| version == Version::V26)).collect();
-    let row = Value::Array(quality_row(&sum(values), version));
-    json!({ "type": "label_series", "meta": {}, "xvalues": names, "filters": for_each(filters, &row) })
+    let row = |told: &Told| quality_row(&told.sum(), version).into();
+    json!({ "type": "label_series", "meta": {}, "xvalues": names, "filters": for_each(told, row) })
+}
+
+/// Plays of those assets that have most of them.
+pub(super) fn top_assets(told: &[Told]) -> Value {
+    let mut plays: BTreeMap<&str, i64> = BTreeMap::new();
+    for (value, figures) in told.iter().flat_map(|told| &told.values) {
+        let sum = plays.entry(value).or_default();
+        *sum = sum.saturating_add(figures.plays);
+    }
+    let mut names: Vec<_> = plays.into_iter().filter(|(_, plays)| *plays > 0).collect();
+    names.sort_by_key(|(name, plays)| (Reverse(*plays), *name));
+    let names: Vec<_> = names.into_iter().take(TOP).map(|(name, _)| name).collect();
+    let row = |told: &Told| -> Value {
+        let figures = told.by_value();
+        names.iter().map(|name| figures.get(name).map_or(0, |figures| figures.plays)).collect()
+    };
+    json!({ "type": "label_series", "meta": {}, "xvalues": names, "filters": for_each(told, row) })
 }
 
 /// A row of quality metrics for each value of a dimension.
-pub(super) fn quality(values: &[(String, Figures)], version: Version, filters: &[String]) -> Value {
-    let rows = values.iter().map(|(_, figures)| quality_row(figures, version));
-    table(values.iter().map(|(name, _)| name), rows, quality_row(&sum(values), version), filters)
+pub(super) fn quality(told: &[Told], version: Version) -> Value {
+    table(told, |_, _, figures| quality_row(figures, version), |told| quality_row(&told.sum(), version))
 }
 
 /// A row of audience metrics for each value of a dimension; the peak of all together is not known from theirs, so that
 /// column of the total is their largest.
-pub(super) fn audience(values: &[(String, Figures)], peaks: &[(String, i64)], filters: &[String]) -> Value {
-    let peaks: BTreeMap<_, _> = peaks.iter().map(|(name, peak)| (name, *peak)).collect();
+pub(super) fn audience(told: &[Told]) -> Value {
     let row =
         |peak: i64, figures: &Figures| vec![peak.into(), figures.plays.into(), figures.ended_plays.into()];
-    let rows =
-        values.iter().map(|(name, figures)| row(peaks.get(name).copied().unwrap_or_default(), figures));
-    let total = row(peaks.values().copied().max().unwrap_or_default(), &sum(values));
-    table(values.iter().map(|(name, _)| name), rows, total, filters)
+    let peak_of = |told: &Told, value: &str| {
+        told.peaks.iter().find(|(name, _)| name == value).map_or(0, |(_, peak)| (*peak).max(0))
+    };
+    table(
+        told,
+        |told, value, figures| row(peak_of(told, value), figures),
+        |told| row(told.peaks.iter().map(|(_, peak)| *peak).max().unwrap_or_default().max(0), &told.sum()),
+    )
 }
 
-fn table<'v>(
-    names: impl Iterator<Item = &'v String>,
-    rows: impl Iterator<Item = Vec<Value>>,
-    total: Vec<Value>,
-    filters: &[String],
+/// Rows for the same values in each filter's table: 0 where one does not have it.
+fn table(
+    told: &[Told],
+    row: impl Fn(&Told, &str, &Figures) -> Vec<Value>,
+    total: impl Fn(&Told) -> Vec<Value>,
 ) -> Value {
-    let (names, rows): (Vec<_>, Vec<_>) = (names.collect(), rows.collect());
-    let table = json!({ "rows": rows, "total_row": total });
-    json!({ "type": "metriclens", "meta": {}, "xvalues": names, "tables": for_each(filters, &table) })
+    let names: BTreeSet<_> =
+        told.iter().flat_map(|told| &told.values).map(|(name, _)| name.as_str()).collect();
+    let none = Figures::default();
+    let of = |told: &Told| {
+        let figures = told.by_value();
+        let rows: Vec<_> =
+            names.iter().map(|name| row(told, name, figures.get(name).copied().unwrap_or(&none))).collect();
+        json!({ "rows": rows, "total_row": total(told) })
+    };
+    json!({ "type": "metriclens", "meta": {}, "xvalues": names, "tables": for_each(told, of) })
 }
 
 fn quality_row(figures: &Figures, version: Version) -> Vec<Value> {
@@ -244,19 +293,12 @@ fn quality_row(figures: &Figures, version: Version) -> Vec<Value> {
     row
 }
 
-fn for_each(filters: &[String], value: &Value) -> Map<String, Value> {
-    filters.iter().map(|filter| (filter.clone(), value.clone())).collect()
-}
-
-fn sum(values: &[(String, Figures)]) -> Figures {
-    values.iter().fold(Figures::default(), |mut sum, (_, figures)| {
-        sum += *figures;
-        sum
-    })
+fn for_each(told: &[Told], value: impl Fn(&Told) -> Value) -> Map<String, Value> {
+    told.iter().map(|told| (told.filter.clone(), value(told))).collect()
 }
 
 /// To four decimals; 0 for what is no number.
-fn number(value: f64) -> Value {
+pub(super) fn number(value: f64) -> Value {
     let rounded = (value * 10_000.0).round() / 10_000.0;
     Number::from_f64(rounded).map_or_else(|| 0.into(), Value::Number)
 }
@@ -287,9 +329,25 @@ mod tests {
         }
     }
 
+    fn told(filter: &str, values: &[&str]) -> Told {
+        let values = values.iter().map(|value| ((*value).to_owned(), figures())).collect();
+        Told { filter: filter.to_owned(), values, ..Told::default() }
+    }
+
+    #[test]
+    fn tables_of_several_filters_have_the_same_rows() {
+        let table = quality(&[told("1", &["A", "B"]), told("7", &["B"])], Version::V24);
+        assert_eq!(table["xvalues"], json!(["A", "B"]));
+        let rows = table["tables"]["7"]["rows"].as_array().unwrap();
+        assert_eq!((rows.len(), &rows[0][0], &rows[1][0]), (2, &json!(0), &json!(200)));
+        let top = top_assets(&[told("1", &["A", "B"]), told("7", &["B"])]);
+        assert_eq!(top["xvalues"], json!(["B", "A"]));
+        assert_eq!(top["filters"], json!({ "1": [191, 191], "7": [191, 0] }));
+    }
+
     #[test]
     fn a_quality_table() {
-        let table = quality(&[("CDN-A".to_owned(), figures())], Version::V24, &["1".to_owned()]);
+        let table = quality(&[told("1", &["CDN-A"])], Version::V24);
         let row = "[200,1.5,3.0,95.5,2.1,0.8,4200000.0,2.0,150,0.4,1.2]";
         let expected = format!(
             r#"{{"meta":{{}},"tables":{{"1":{{"rows":[{row}],"total_row":{row}}}}},"type":"metriclens","xvalues":["CDN-A"]}}"#
@@ -306,9 +364,9 @@ mod tests {
 
     #[test]
     fn a_time_series() {
-        let minutes = [(Minute(28_333_334), figures())];
+        let told = Told { minutes: vec![(Minute(28_333_334), figures())], ..told("1", &[]) };
         let (from, until) = (Minute(28_333_333), Minute(28_333_335));
-        let line = Series::Attempts.time_line(&minutes, from, until, Units::Bits, &["1".to_owned()]);
+        let line = Series::Attempts.time_line(&[told], from, until, Units::Bits);
         let expected = r#"{"filters":{"1":[0,200]},"meta":{},"timestamps":[1699999980000,1700000040000],"type":"time_series"}"#;
         assert_eq!(line.to_string(), expected);
         let kilobits = Series::AverageBitrate.value(&figures(), Units::Kilobits);
@@ -318,7 +376,7 @@ mod tests {
     #[test]
     fn names_go_both_ways() {
         let names = TIME_SERIES.iter().chain(SIMPLE_SERIES).map(|(name, _)| *name);
-        for name in names.chain([SUMMARY, QUALITY_LENS, AUDIENCE_LENS]) {
+        for name in names.chain([SUMMARY, TOP_ASSETS, QUALITY_LENS, AUDIENCE_LENS]) {
             assert_eq!(Metric::from_name(name).unwrap().name(), name);
         }
         assert_eq!(Metric::from_name("views"), None);

@@ -25,6 +25,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::filters::ALL_TRAFFIC;
 use crate::session::Key;
 use crate::store::{Lookup, Span, StoreError, Wanted};
 use crate::time::{self, Minute, UnixMs};
@@ -98,7 +99,12 @@ async fn overview(State(app): State<App>, query: Asked) -> Response {
     answer(move || {
         let now = time::now();
         let until = Minute(now.minute().0 + 1);
-        let span = Span { dimension: 0, from: Minute(until.0.saturating_sub(minutes)), until };
+        let span = Span {
+            filter: ALL_TRAFFIC.0,
+            dimension: 0,
+            from: Minute(until.0.saturating_sub(minutes)),
+            until,
+        };
         let minutes = reader.lock().unwrap_or_else(PoisonError::into_inner).minutes(&span)?;
         Ok(views::overview(&minutes, span.from, until, running, now))
     })

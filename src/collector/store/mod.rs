@@ -10,6 +10,7 @@ pub(crate) use self::sqlite::Sqlite;
 
 use crate::book::{Changes, Counts};
 use crate::figures::Figures;
+use crate::filters::{Filter, FilterId};
 use crate::labels::Dimension;
 use crate::session::{Key, Session};
 use crate::time::Minute;
@@ -24,6 +25,9 @@ pub(crate) trait Store: Send {
 
     /// Writes all of it or nothing.
     fn write(&mut self, changes: &Changes) -> Result<(), StoreError>;
+
+    /// Saved filters, and what the next one is called.
+    fn filters(&mut self) -> Result<(Vec<Filter>, FilterId), StoreError>;
 
     /// What has come, since the store was made.
     fn counts(&mut self) -> Result<Counts, StoreError>;
@@ -40,6 +44,10 @@ pub(crate) trait Reader: Send {
     /// The largest number of plays at once of each value of a dimension.
     fn peaks(&mut self, span: &Span) -> Result<Vec<(String, i64)>, StoreError>;
 
+    /// Sums of each value of a dimension in each step of so many minutes, with the largest number of plays at once;
+    /// steps are counted from 1970. Of certain values, where they are named, all together.
+    fn grid(&mut self, span: &Span, step: u64, only: Option<&[String]>) -> Result<Vec<Cell>, StoreError>;
+
     /// Numbers and names of the operators' own dimensions.
     fn own_dimensions(&mut self) -> Result<Vec<(u32, String)>, StoreError>;
 }
@@ -47,12 +55,25 @@ pub(crate) trait Reader: Send {
 /// Of what sums are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
+    /// Of which sessions.
+    pub(crate) filter: FilterId,
     /// By its number; 0 for all sessions together.
     pub(crate) dimension: u32,
     /// The first minute.
     pub(crate) from: Minute,
     /// The minute behind the last one.
     pub(crate) until: Minute,
+}
+
+/// Sums of a value of a dimension in some minutes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cell {
+    /// The first minute.
+    pub(crate) at: Minute,
+    /// The dimension's; empty where several are told together.
+    pub(crate) value: String,
+    /// `running` holds the largest of each sample, no sum.
+    pub(crate) figures: Figures,
 }
 
 /// Why the store failed.
@@ -62,6 +83,8 @@ pub(crate) enum StoreError {
     Sqlite(#[from] rusqlite::Error),
     #[error("session {key:?} in the store cannot be read: {error}")]
     Session { key: String, error: serde_json::Error },
+    #[error("filter {id} in the store cannot be read: {error}")]
+    Filter { id: u32, error: serde_json::Error },
     #[error(
         "the store is of version {found}, this program of {expected}: take the program that made it, or another --data"
     )]

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
 
-use super::{Reader, Span, Store, StoreError};
+use super::{Cell, Reader, Span, Store, StoreError};
 use crate::book::{Changes, Counts, Place};
 use crate::figures::{Figures, SAMPLES};
+use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::Dimension;
 use crate::session::story::Piece;
 use crate::session::{Key, Session};
@@ -64,6 +65,14 @@ CREATE TABLE IF NOT EXISTS story (
 CREATE INDEX IF NOT EXISTS story_session ON story (session);
 ";
 
+/// Saved filters, made likewise. Those that are no more keep their place, so that their numbers are not given again.
+const FILTER: &str = "
+CREATE TABLE IF NOT EXISTS filter (
+    id    INTEGER PRIMARY KEY,
+    state TEXT
+);
+";
+
 /// The store, for the one that writes.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
@@ -101,6 +110,7 @@ impl Sqlite {
             found => return Err(StoreError::Version { found, expected: VERSION }),
         }
         connection.execute_batch(STORY)?;
+        connection.execute_batch(FILTER)?;
         let own = own_dimensions(&connection)?.into_iter().map(|(id, name)| (name, id)).collect();
         Ok(Self { connection, add: add_statement(), own })
     }
@@ -130,9 +140,10 @@ impl Sqlite {
         write_sessions(&transaction, &changes.sessions)?;
         {
             let mut statement = transaction.prepare_cached(&self.add)?;
-            for (Place { dimension, minute, value }, figures) in &changes.rollups {
+            for (Place { filter, dimension, minute, value }, figures) in &changes.rollups {
                 let Some(id) = number(&transaction, own, dimension)? else { continue };
-                let numbers = [i64::from(id), stored(minute.0)].into_iter().map(rusqlite::types::Value::from);
+                let numbers =
+                    [table(*filter, id), stored(minute.0)].into_iter().map(rusqlite::types::Value::from);
                 let value = std::iter::once(rusqlite::types::Value::from(value.clone()));
                 let figures = figures.values().map(rusqlite::types::Value::from);
                 statement.execute(params_from_iter(numbers.chain(value).chain(figures)))?;
@@ -142,6 +153,19 @@ impl Sqlite {
             for (key, pieces) in &changes.stories {
                 let pieces: Vec<_> = pieces.iter().map(Piece::json).collect();
                 statement.execute(params![key.0, serde_json::Value::from(pieces).to_string()])?;
+            }
+            for (id, filter) in &changes.filters {
+                let state = filter.as_ref().map(serde_json::to_string).transpose();
+                let state = state.map_err(|error| StoreError::Filter { id: id.0, error })?;
+                transaction.execute(
+                    "INSERT INTO filter (id, state) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+                    params![id.0, state],
+                )?;
+                if state.is_none() {
+                    let (first, last) = (table(*id, 0), table(*id, u32::MAX));
+                    transaction
+                        .execute("DELETE FROM rollup WHERE dimension BETWEEN ?1 AND ?2", [first, last])?;
+                }
             }
             let mut statement = transaction.prepare_cached(
                 "INSERT OR IGNORE INTO network (device, name, timestamp, report) VALUES (?1, ?2, ?3, ?4)",
@@ -180,6 +204,22 @@ impl Store for Sqlite {
         self.write_all(changes, &mut own)?;
         self.own = own;
         Ok(())
+    }
+
+    fn filters(&mut self) -> Result<(Vec<Filter>, FilterId), StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT id, state FROM filter ORDER BY id")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (mut filters, mut next) = (Vec::new(), FilterId(ALL_TRAFFIC.0.0 + 1));
+        for row in rows {
+            let (id, state): (u32, Option<String>) = row?;
+            next = FilterId(id.saturating_add(1));
+            if let Some(state) = state {
+                let filter =
+                    serde_json::from_str(&state).map_err(|error| StoreError::Filter { id, error })?;
+                filters.push(filter);
+            }
+        }
+        Ok((filters, next))
     }
 
     fn counts(&mut self) -> Result<Counts, StoreError> {
@@ -237,6 +277,43 @@ impl Reader for SqliteReader {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(bounds(span), |row| Ok((row.get(0)?, whole(row, 1)?)))?;
+        rows.map(|row| row.map_err(StoreError::from)).collect()
+    }
+
+    fn grid(&mut self, span: &Span, step: u64, only: Option<&[String]>) -> Result<Vec<Cell>, StoreError> {
+        let names = || Figures::NAMES.iter().map(|name| (*name).to_owned());
+        let samples = || (0..SAMPLES).map(|sample| format!("running_{sample}"));
+        let by_minute: Vec<_> =
+            names().chain(samples()).map(|name| format!("total({name}) AS {name}")).collect();
+        let totals = names().map(|name| format!("total({name})"));
+        let columns: Vec<_> = totals.chain(samples().map(|name| format!("max({name})"))).collect();
+        // Samples of several values add up within a minute, and only there.
+        let (name, condition) = match only {
+            None => ("value", String::new()),
+            Some(only) => {
+                let places: Vec<_> = (5..5 + only.len()).map(|place| format!("?{place}")).collect();
+                ("''", format!("AND value IN ({})", places.join(", ")))
+            }
+        };
+        let sql = format!(
+            "SELECT minute / ?4 AS step, {}, name FROM (
+                 SELECT minute, {name} AS name, {} FROM rollup
+                 WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 {condition} GROUP BY minute, name
+             ) GROUP BY step, name ORDER BY step, name",
+            columns.join(", "),
+            by_minute.join(", ")
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        let numbers = bounds(span).into_iter().chain([stored(step)]).map(rusqlite::types::Value::from);
+        let values = only.unwrap_or_default().iter().map(|value| rusqlite::types::Value::from(value.clone()));
+        let rows = statement.query_map(params_from_iter(numbers.chain(values)), |row| {
+            let at: i64 = row.get(0)?;
+            Ok(Cell {
+                at: Minute(u64::try_from(at).unwrap_or(0).saturating_mul(step)),
+                value: row.get(1 + Figures::NAMES.len() + SAMPLES)?,
+                figures: figures(row)?,
+            })
+        })?;
         rows.map(|row| row.map_err(StoreError::from)).collect()
     }
 
@@ -339,8 +416,13 @@ fn sums() -> String {
     columns().map(|name| format!("total({name})")).collect::<Vec<_>>().join(", ")
 }
 
+/// What a dimension is called in the table: those of saved filters follow those of all traffic.
+fn table(filter: FilterId, dimension: u32) -> i64 {
+    i64::from(filter.0.saturating_sub(ALL_TRAFFIC.0.0)) << 32 | i64::from(dimension)
+}
+
 fn bounds(span: &Span) -> [i64; 3] {
-    [i64::from(span.dimension), stored(span.from.0), stored(span.until.0)]
+    [table(span.filter, span.dimension), stored(span.from.0), stored(span.until.0)]
 }
 
 fn figures(row: &rusqlite::Row<'_>) -> rusqlite::Result<Figures> {
