@@ -12,6 +12,8 @@ use axum::{Extension, Router};
 use serde_json::json;
 
 use crate::access::Access;
+use crate::connector;
+use crate::desk::Desk;
 use crate::insights;
 use crate::keeper::Keeper;
 use crate::page;
@@ -35,6 +37,7 @@ pub(crate) struct App {
     pub(crate) beat_interval: u64,
     /// Name of the account that the API answers for.
     pub(crate) account: Arc<str>,
+    pub(crate) desk: Desk,
 }
 
 /// Questions have their paths; everything else is what boxes send, at whatever path they like.
@@ -43,6 +46,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/-/status", get(status))
         .merge(insights::router())
         .merge(page::router())
+        .merge(connector::router())
         .layer(middleware::from_fn_with_state(app.clone(), only_with_password));
     questions.fallback(else_what).with_state(app)
 }

@@ -31,6 +31,7 @@ Options:
                          failures with such an error are the business's, not the technology's: equals:TEXT,
                          notequals:TEXT, contains:TEXT or notcontains:TEXT; may be given several times
       --account NAME     what the API calls the account [default: stbeacon]
+      --alerts FILE      what alerts there are and where they go, as JSON; see the README [default: none]
       --log LEVEL        error, warn, info or debug [default: info; env: STBEACON_LOG]
   -h, --help             this text
   -V, --version          the version
@@ -80,6 +81,7 @@ pub(crate) struct Settings {
     pub(crate) beat_interval: u64,
     pub(crate) rules: Rules,
     pub(crate) account: String,
+    pub(crate) alerts: Option<PathBuf>,
     pub(crate) level: LevelFilter,
 }
 
@@ -98,6 +100,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let state = variable("STATE_DIRECTORY").and_then(|all| all.split(':').next().map(PathBuf::from));
     let mut data = state.unwrap_or_else(|| "/var/lib/stbeacon-collector".into());
     let (mut credentials, mut asks_boxes, mut rate, mut seconds) = (None, false, 50, 20);
+    let mut alerts = None;
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
     while let Some(arg) = args.next()? {
@@ -110,6 +113,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Long("heartbeat-interval") => seconds = args.value()?.parse()?,
             Arg::Long("business-error") => rules.0.push(args.value()?.parse()?),
             Arg::Long("account") => account = clipped(&args.value()?.string()?, 64),
+            Arg::Long("alerts") => alerts = Some(args.value()?.into()),
             Arg::Long("log") => level = Some(args.value()?.string()?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Invocation::Print(HELP.to_owned())),
             Arg::Long("version") | Arg::Short('V') => {
@@ -140,8 +144,18 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
         }
     };
     let beat_interval = seconds * 1000;
-    let settings =
-        Settings { listen, data, credentials, asks_boxes, rate, beat_interval, rules, account, level };
+    let settings = Settings {
+        listen,
+        data,
+        credentials,
+        asks_boxes,
+        rate,
+        beat_interval,
+        rules,
+        account,
+        alerts,
+        level,
+    };
     Ok(Invocation::Run(Box::new(settings)))
 }
 

@@ -12,9 +12,12 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod alerts;
 mod app;
 mod book;
 mod cli;
+mod connector;
+mod desk;
 mod figures;
 mod filters;
 mod insights;
@@ -23,6 +26,7 @@ mod labels;
 // The log and secrets in files are the daemon's: one way of both in all programs.
 #[path = "../agent/logging.rs"]
 mod logging;
+mod outside;
 mod page;
 mod receive;
 mod rules;
@@ -48,9 +52,12 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
 use self::access::Access;
+use self::alerts::Alerts;
 use self::app::App;
 use self::book::Book;
 use self::cli::{Failure, Invocation, Settings};
+use self::connector::Connector;
+use self::desk::Desk;
 use self::keeper::Keeper;
 use self::receive::limit::Limit;
 use self::store::Sqlite;
@@ -83,6 +90,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
             settings.listen
         )));
     }
+    let alerts = settings.alerts.as_deref().map(alerts::Config::read).transpose().map_err(Failure::input)?;
     let directory = &settings.data;
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::environment(format!("--data {}: {error}", directory.display())))?;
@@ -92,6 +100,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let book = Book::open(&mut store, settings.rules, settings.beat_interval, time::now()).map_err(failed)?;
     let reader = Sqlite::reader(directory).map_err(failed)?;
     let lookup = Sqlite::reader(directory).map_err(failed)?;
+    let desk = Desk::open(directory).map_err(|error| Failure::environment(format!("--data: {error}")))?;
     log::info!("{} sessions run", book.running());
     let (keeper, mut thread) = Keeper::start(Box::new(store), book)
         .map_err(|error| Failure::environment(format!("the keeper cannot be started: {error}")))?;
@@ -103,6 +112,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
         limit: Arc::new(Limit::new(settings.rate)),
         beat_interval: settings.beat_interval,
         account: settings.account.into(),
+        desk,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -110,7 +120,11 @@ fn run(settings: Settings) -> Result<(), Failure> {
         .map_err(|error| Failure::environment(format!("no runtime: {error}")))?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(settings.listen).await?;
-        log::info!("listening on http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        log::info!("listening on http://{address}");
+        let _alerts =
+            alerts.map(|alerts| Alerts::start(alerts, &app, format!("http://{address}/"))).transpose()?;
+        let _connector = Connector::start(app.desk.clone()).map_err(std::io::Error::other)?;
         server::serve(listener, app::router(app), &mut thread).await
     });
     // With the requests the last keeper is gone, and what they brought is written.

@@ -8,6 +8,7 @@
 //! | `/ui/sessions?state=running\|ended&text=T&before=MS` | sessions, the newest first |
 //! | `/ui/session?key=K` | one session, and what became of it |
 //! | `/ui/fleet` | boxes and their network interfaces |
+//! | `/ui/alerts` | alerts, and where they went |
 //!
 //! Whatever comes from outside is text to the page, which never makes markup of it; and the page may run no scripts but
 //! its own (`Content-Security-Policy`), whatever a title says.
@@ -24,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
+use crate::alerts;
 use crate::app::App;
 use crate::filters::ALL_TRAFFIC;
 use crate::session::Key;
@@ -44,6 +46,7 @@ const MAX_MINUTES: u64 = 7 * 24 * 60;
 const MAX_SESSIONS: usize = 200;
 const MAX_BOXES: usize = 500;
 const MAX_INTERFACES: usize = 1_000;
+const MAX_ALERTS: usize = 500;
 /// Longest text that is looked for, in characters.
 const MAX_TEXT: usize = 200;
 
@@ -64,11 +67,13 @@ pub(crate) fn router() -> Router<App> {
         .route("/ui/dom.js", get(async || file(SCRIPT, include_str!("web/dom.js"))))
         .route("/ui/plot.js", get(async || file(SCRIPT, include_str!("web/plot.js"))))
         .route("/ui/views.js", get(async || file(SCRIPT, include_str!("web/views.js"))))
+        .route("/ui/connector.js", get(async || file(SCRIPT, include_str!("web/connector.js"))))
         .route("/ui/icon.svg", get(async || file(SVG, include_str!("web/icon.svg"))))
         .route("/ui/overview", get(overview))
         .route("/ui/sessions", get(sessions))
         .route("/ui/session", get(session))
         .route("/ui/fleet", get(fleet))
+        .route("/ui/alerts", get(alerts))
 }
 
 /// The page itself.
@@ -164,6 +169,10 @@ async fn fleet(State(app): State<App>) -> Response {
     .await
 }
 
+async fn alerts(State(app): State<App>) -> Response {
+    answer(move || Ok(json!({ "now": time::now().0, "alerts": alerts::list(&app.desk, MAX_ALERTS)? }))).await
+}
+
 /// Looks something up, where it holds nobody up.
 async fn look_up(
     app: &App,
@@ -173,7 +182,7 @@ async fn look_up(
     answer(move || question(&mut *lookup.lock().unwrap_or_else(PoisonError::into_inner))).await
 }
 
-async fn answer(question: impl FnOnce() -> Result<Value, Failure> + Send + 'static) -> Response {
+pub(crate) async fn answer(question: impl FnOnce() -> Result<Value, Failure> + Send + 'static) -> Response {
     let asked = tokio::task::spawn_blocking(question).await;
     match asked.unwrap_or_else(|error| Err(Failure::internal(error.to_string()))) {
         Ok(value) => respond(StatusCode::OK, &value),
@@ -213,6 +222,12 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         log::error!("the page's question has no answer: {error}");
         Self::internal(error.to_string())
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::from(error).into()
     }
 }
 

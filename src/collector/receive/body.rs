@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why there is no body.
 #[derive(Debug, Error)]
-pub(super) enum NoBody {
+pub(crate) enum NoBody {
     #[error("the body is larger than {MAX_WIRE} bytes, or was cut off")]
     TooLarge,
     #[error("the body is larger than {MAX_PLAIN} bytes when it is no longer compressed")]
@@ -34,7 +34,7 @@ pub(super) enum NoBody {
 
 impl NoBody {
     /// What it is answered with.
-    pub(super) const fn status(&self) -> StatusCode {
+    pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge | Self::Bomb => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -45,7 +45,7 @@ impl NoBody {
 }
 
 /// Reads a body, and unpacks it.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, NoBody> {
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, NoBody> {
     let coding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
     let is_gzip = match coding {
         None | Some("" | "identity") => false,

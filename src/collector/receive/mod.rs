@@ -9,7 +9,7 @@
 //! Answered once it is on the disk. 400 is said only to what will never be of use, and why; 413 and 415 likewise; 429 and
 //! 503, with `Retry-After`, to what may come again.
 
-mod body;
+pub(crate) mod body;
 pub(crate) mod limit;
 
 use std::net::IpAddr;

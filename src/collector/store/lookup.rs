@@ -29,6 +29,9 @@ pub(crate) trait Lookup: Send {
     /// Boxes, those with the newest session first.
     fn boxes(&mut self, most: usize) -> Result<Vec<BoxSeen>, StoreError>;
 
+    /// How many boxes have begun a session since then.
+    fn devices_since(&mut self, since: UnixMs) -> Result<i64, StoreError>;
+
     /// Interfaces of boxes, with their last two measurements.
     fn interfaces(&mut self, most: usize) -> Result<Vec<Interface>, StoreError>;
 }
@@ -123,6 +126,12 @@ impl Lookup for SqliteReader {
             Ok(BoxSeen { device: row.get(0)?, sessions: row.get(1)?, running: row.get(2)?, newest })
         })?;
         rows.map(|row| row.map_err(StoreError::from)).collect()
+    }
+
+    fn devices_since(&mut self, since: UnixMs) -> Result<i64, StoreError> {
+        let sql = "SELECT count(DISTINCT device) FROM session WHERE start >= ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([stored(since.0)], |row| row.get(0))?)
     }
 
     fn interfaces(&mut self, most: usize) -> Result<Vec<Interface>, StoreError> {

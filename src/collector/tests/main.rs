@@ -4,6 +4,8 @@
 // Helpers outside of a test function are tests too: what they cannot do fails the test.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod alerts;
+mod connector;
 mod faults;
 mod filters;
 mod golden;

@@ -19,6 +19,7 @@ fn encoded(text: &str) -> String {
 #[case("/ui/dom.js", "text/javascript")]
 #[case("/ui/plot.js", "text/javascript")]
 #[case("/ui/views.js", "text/javascript")]
+#[case("/ui/connector.js", "text/javascript")]
 #[case("/ui/page.css", "text/css")]
 #[case("/ui/icon.svg", "image/svg+xml")]
 fn files_need_nothing_from_elsewhere(#[case] path: &str, #[case] kind: &str) {

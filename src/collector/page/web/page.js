@@ -1,6 +1,7 @@
 // Which view is shown, and when it asks again.
 
 import { el } from "./dom.js";
+import * as connector from "./connector.js";
 import * as views from "./views.js";
 
 const PAGES = [
@@ -9,6 +10,11 @@ const PAGES = [
   ["session", null, views.session],
   ["dimensions", "Dimensions", views.dimensions],
   ["fleet", "Boxes", views.fleet],
+  ["alerts", "Alerts", views.alerts],
+  ["configuration", "Configuration", connector.configuration],
+  ["metrics", "Metrics Results", connector.metricsResults],
+  ["lens", "MetricLens Results", connector.lensResults],
+  ["security", "Security Settings", connector.security],
 ];
 const AGAIN = 5000;
 

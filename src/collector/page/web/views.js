@@ -179,6 +179,37 @@ export function dimensions(query) {
   return { title: "Dimensions", node: [bar, node], refresh };
 }
 
+export function alerts() {
+  const node = el("div", {});
+  const kinds = { critical: "bad", warning: "warn", P1: "bad", P2: "warn" };
+  const sent = (row) => (row.sent.length === 0 ? "nowhere" : row.sent.map((one) => `${one.url}: ${one.state}, ${one.tries} tries`).join("; "));
+  const refresh = async () => {
+    const { alerts } = await ask("/ui/alerts");
+    const of = (kind) => alerts.filter((row) => row.kind === kind);
+    node.replaceChildren(
+      table("AI alerts", [
+        { name: "Time", of: (row) => show.date(row.at) },
+        { name: "Severity", of: (row) => chip(kinds[row.alert.severity] ?? "none", row.alert.severity) },
+        { name: "Metric", of: (row) => row.alert.metric_name },
+        { name: "Value", kind: "number", of: (row) => show.number(row.alert.value) },
+        { name: "Usual", of: (row) => `${show.number(row.alert.custom_fields.usual_from)} to ${show.number(row.alert.custom_fields.usual_to)}` },
+        { name: "Root cause", kind: "text", of: (row) => row.alert.root_cause },
+        { name: "Sent", kind: "text", of: sent },
+      ], of("ai"), "Nothing is out of the ordinary, or it is not looked for (--alerts)."),
+      el("h2", {}, "Set by somebody"),
+      table("Manual alerts", [
+        { name: "Time", of: (row) => show.date(row.at) },
+        { name: "Priority", of: (row) => chip(kinds[row.alert.priority] ?? "none", row.alert.priority) },
+        { name: "Name", kind: "text", of: (row) => row.alert.alert_name },
+        { name: "Metric", of: (row) => row.alert.metric_name },
+        { name: "Condition", of: (row) => row.alert.condition },
+        { name: "Sample size", kind: "number", of: (row) => show.count(row.alert.sample_size) },
+        { name: "Sent", kind: "text", of: sent },
+      ], of("manual"), "No alert that was set has spoken, or none is set (--alerts)."));
+  };
+  return { title: "Alerts", node: [node], refresh };
+}
+
 export function fleet() {
   const node = el("div", {});
   const refresh = async () => {
