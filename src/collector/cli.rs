@@ -9,6 +9,7 @@ use log::LevelFilter;
 
 use crate::labels::clipped;
 use crate::rules::Rules;
+use crate::store::Keep;
 
 const HELP: &str = "\
 Receive STB statistics reports, Media Analytics lines and heartbeats from boxes, and answer what they came to.
@@ -30,6 +31,13 @@ Options:
       --business-error RULE
                          failures with such an error are the business's, not the technology's: equals:TEXT,
                          notequals:TEXT, contains:TEXT or notcontains:TEXT; may be given several times
+      --keep-sessions DAYS
+                         how long sessions that have ended, and measurements of interfaces, are kept [default: 30]
+      --keep-minutes DAYS
+                         how long sums are kept by the minute; then by the hour [default: 14]
+      --keep-hours DAYS  how long sums are kept by the hour [default: 400]
+      --max-size MB      of all that is kept; beyond it the oldest sessions go first, then sums. 0 for no limit
+                         [default: 0]
       --account NAME     what the API calls the account [default: stbeacon]
       --alerts FILE      what alerts there are and where they go, as JSON; see the README [default: none]
       --log LEVEL        error, warn, info or debug [default: info; env: STBEACON_LOG]
@@ -82,6 +90,7 @@ pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) account: String,
     pub(crate) alerts: Option<PathBuf>,
+    pub(crate) keep: Keep,
     pub(crate) level: LevelFilter,
 }
 
@@ -103,6 +112,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let mut alerts = None;
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
+    let mut keep = Keep::default();
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Long("listen") => listen = args.value()?.string()?,
@@ -112,6 +122,10 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Long("rate") => rate = args.value()?.parse()?,
             Arg::Long("heartbeat-interval") => seconds = args.value()?.parse()?,
             Arg::Long("business-error") => rules.0.push(args.value()?.parse()?),
+            Arg::Long("keep-sessions") => keep.sessions = days(&mut args)?,
+            Arg::Long("keep-minutes") => keep.minutes = days(&mut args)?,
+            Arg::Long("keep-hours") => keep.hours = days(&mut args)?,
+            Arg::Long("max-size") => keep.bytes = args.value()?.parse::<u64>()?.saturating_mul(1_000_000),
             Arg::Long("account") => account = clipped(&args.value()?.string()?, 64),
             Arg::Long("alerts") => alerts = Some(args.value()?.into()),
             Arg::Long("log") => level = Some(args.value()?.string()?),
@@ -154,9 +168,20 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
         rules,
         account,
         alerts,
+        keep,
         level,
     };
     Ok(Invocation::Run(Box::new(settings)))
+}
+
+/// A number of days; sums of the last day are needed by what is asked.
+fn days(args: &mut lexopt::Parser) -> Result<u64, Failure> {
+    let days = args.value()?.parse()?;
+    if (1..=36_500).contains(&days) {
+        Ok(days)
+    } else {
+        Err(Failure::usage(format!("{days} days: expected 1 to 36500")))
+    }
 }
 
 /// Prints to standard output; a reader that has gone away is no failure.

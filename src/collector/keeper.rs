@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::book::{Book, Counts, Message, Refusal};
 use crate::filters::{Edit, Filter, NotDone};
-use crate::store::Store;
+use crate::store::{Keep, Store};
 use crate::time;
 
 /// Most requests that wait.
@@ -77,6 +77,7 @@ struct Worker {
     is_stale: bool,
     /// Until then a store that has failed is left alone.
     resting: Option<Instant>,
+    keep: Keep,
     swept: Instant,
     /// Is dropped with the thread's last breath.
     _alive: oneshot::Sender<()>,
@@ -99,6 +100,7 @@ impl Keeper {
     pub(crate) fn start(
         mut store: Box<dyn Store>,
         book: Book,
+        keep: Keep,
     ) -> Result<(Self, Running), Box<dyn std::error::Error>> {
         let status = Status { running: book.running(), counts: store.counts()?, is_writable: true };
         let status = Arc::new(Mutex::new(status));
@@ -113,6 +115,7 @@ impl Keeper {
             filters: filters.clone(),
             is_stale: false,
             resting: None,
+            keep,
             swept: Instant::now(),
             _alive: holds,
         };
@@ -204,7 +207,8 @@ impl Worker {
                 Job::Edit(edit, answer) => Answer::Edit(self.book.edit(edit, time::now()), answer),
             });
         }
-        if self.swept.elapsed() >= SWEEP {
+        let is_due = self.swept.elapsed() >= SWEEP;
+        if is_due {
             self.swept = Instant::now();
             self.book.end_silent(time::now());
         }
@@ -223,6 +227,13 @@ impl Worker {
             *self.filters.lock().unwrap_or_else(PoisonError::into_inner) = self.book.filters();
         }
         answers.into_iter().for_each(Answer::give);
+        if is_due {
+            match self.store.tidy(&self.keep, time::now()) {
+                Ok(tidied) if tidied.is_nothing() => {}
+                Ok(tidied) => log::debug!("not kept any more: {tidied:?}"),
+                Err(error) => log::warn!("what is old cannot be taken out of the store: {error}"),
+            }
+        }
     }
 
     fn take(&mut self, messages: Vec<Message>) -> Result<(), Trouble> {
@@ -305,7 +316,8 @@ mod tests {
     use crate::filters::FilterId;
     use crate::rules::Rules;
     use crate::session::{Key, Session, line};
-    use crate::store::StoreError;
+    use crate::store::{StoreError, Tidied};
+    use crate::time::UnixMs;
 
     /// A fault: a store that panics when it is written.
     struct Panics;
@@ -327,6 +339,10 @@ mod tests {
             Ok((Vec::new(), FilterId(2)))
         }
 
+        fn tidy(&mut self, _: &Keep, _: UnixMs) -> Result<Tidied, StoreError> {
+            Ok(Tidied::default())
+        }
+
         fn counts(&mut self) -> Result<Counts, StoreError> {
             Ok(Counts::default())
         }
@@ -335,7 +351,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_the_end() {
         let book = Book::open(&mut Panics, Rules::default(), 20_000, time::now()).unwrap();
-        let (keeper, mut running) = Keeper::start(Box::new(Panics), book).unwrap();
+        let (keeper, mut running) = Keeper::start(Box::new(Panics), book, Keep::default()).unwrap();
         let message = line::Received::read("a=I~c=1~d=box~e=0~w=0", "192.0.2.1", "192.0.2.0/24").unwrap();
         assert_eq!(keeper.keep(vec![Message::Line(Box::new(message))]).await, Err(Trouble::NotNow));
         tokio::time::timeout(Duration::from_secs(30), running.ended()).await.unwrap();

@@ -102,7 +102,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let lookup = Sqlite::reader(directory).map_err(failed)?;
     let desk = Desk::open(directory).map_err(|error| Failure::environment(format!("--data: {error}")))?;
     log::info!("{} sessions run", book.running());
-    let (keeper, mut thread) = Keeper::start(Box::new(store), book)
+    let (keeper, mut thread) = Keeper::start(Box::new(store), book, settings.keep)
         .map_err(|error| Failure::environment(format!("the keeper cannot be started: {error}")))?;
     let app = App {
         keeper,

@@ -1,10 +1,12 @@
 //! Where sessions and their sums are kept. What [`Store::write`] has returned from outlives the machine.
 
+mod keep;
 mod lookup;
 mod sqlite;
 
 use thiserror::Error;
 
+pub(crate) use self::keep::{Keep, Tidied};
 pub(crate) use self::lookup::{BoxSeen, Interface, Lookup, Wanted};
 pub(crate) use self::sqlite::Sqlite;
 
@@ -13,7 +15,7 @@ use crate::figures::Figures;
 use crate::filters::{Filter, FilterId};
 use crate::labels::Dimension;
 use crate::session::{Key, Session};
-use crate::time::Minute;
+use crate::time::{Minute, UnixMs};
 
 /// Keeps sessions, roll-ups by minute, and measurements of interfaces.
 pub(crate) trait Store: Send {
@@ -28,6 +30,9 @@ pub(crate) trait Store: Send {
 
     /// Saved filters, and what the next one is called.
     fn filters(&mut self) -> Result<(Vec<Filter>, FilterId), StoreError>;
+
+    /// Takes a step towards keeping no more than is wanted, in less than a moment.
+    fn tidy(&mut self, keep: &Keep, now: UnixMs) -> Result<Tidied, StoreError>;
 
     /// What has come, since the store was made.
     fn counts(&mut self) -> Result<Counts, StoreError>;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
 
+use super::keep::{Keep, Tidied, hour_table, tidy};
 use super::{Cell, Reader, Span, Store, StoreError};
 use crate::book::{Changes, Counts, Place};
 use crate::figures::{Figures, SAMPLES};
@@ -13,7 +14,7 @@ use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::Dimension;
 use crate::session::story::Piece;
 use crate::session::{Key, Session};
-use crate::time::Minute;
+use crate::time::{Minute, UnixMs};
 
 /// Of the tables; a file of another one is not touched.
 const VERSION: i64 = 1;
@@ -76,7 +77,7 @@ CREATE TABLE IF NOT EXISTS filter (
 /// The store, for the one that writes.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
-    connection: Connection,
+    pub(super) connection: Connection,
     add: String,
     /// Numbers of the operators' own dimensions.
     own: HashMap<String, u32>,
@@ -95,6 +96,8 @@ impl Sqlite {
     pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
         let mut connection = Connection::open(directory.join(FILE))?;
         connection.busy_timeout(BUSY)?;
+        // Before anything is in it: room that is given up goes back to the file system.
+        connection.pragma_update(None, "auto_vacuum", "incremental")?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -111,6 +114,7 @@ impl Sqlite {
         }
         connection.execute_batch(STORY)?;
         connection.execute_batch(FILTER)?;
+        connection.execute_batch(&hour_table())?;
         let own = own_dimensions(&connection)?.into_iter().map(|(id, name)| (name, id)).collect();
         Ok(Self { connection, add: add_statement(), own })
     }
@@ -222,6 +226,10 @@ impl Store for Sqlite {
         Ok((filters, next))
     }
 
+    fn tidy(&mut self, keep: &Keep, now: UnixMs) -> Result<Tidied, StoreError> {
+        tidy(self, keep, now)
+    }
+
     fn counts(&mut self) -> Result<Counts, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT name, number FROM count")?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -243,11 +251,22 @@ impl Store for Sqlite {
 
 // === impl SqliteReader ===
 
+impl SqliteReader {
+    /// Where sums are: those by minute alone where none by hour lies in the time, which is quicker.
+    fn source(&self, span: &Span) -> Result<&'static str, StoreError> {
+        let sql = "SELECT 1 FROM rollup_hour WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let has_hours = statement.exists(bounds(span))?;
+        Ok(if has_hours { "(SELECT * FROM rollup UNION ALL SELECT * FROM rollup_hour)" } else { "rollup" })
+    }
+}
+
 impl Reader for SqliteReader {
     fn minutes(&mut self, span: &Span) -> Result<Vec<(Minute, Figures)>, StoreError> {
         let sql = format!(
-            "SELECT minute, {} FROM rollup WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 GROUP BY minute",
-            sums()
+            "SELECT minute, {} FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 GROUP BY minute",
+            sums(),
+            self.source(span)?
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(bounds(span), |row| {
@@ -259,9 +278,10 @@ impl Reader for SqliteReader {
 
     fn values(&mut self, span: &Span) -> Result<Vec<(String, Figures)>, StoreError> {
         let sql = format!(
-            "SELECT value, {} FROM rollup WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3
+            "SELECT value, {} FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3
              GROUP BY value ORDER BY value",
-            sums()
+            sums(),
+            self.source(span)?
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(bounds(span), |row| Ok((row.get(0)?, figures(row)?)))?;
@@ -271,9 +291,10 @@ impl Reader for SqliteReader {
     fn peaks(&mut self, span: &Span) -> Result<Vec<(String, i64)>, StoreError> {
         let samples: Vec<_> = (0..SAMPLES).map(|sample| format!("running_{sample}")).collect();
         let sql = format!(
-            "SELECT value, max(max({})) FROM rollup WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3
+            "SELECT value, max(max({})) FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3
              GROUP BY value ORDER BY value",
-            samples.join(", ")
+            samples.join(", "),
+            self.source(span)?
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(bounds(span), |row| Ok((row.get(0)?, whole(row, 1)?)))?;
@@ -297,11 +318,12 @@ impl Reader for SqliteReader {
         };
         let sql = format!(
             "SELECT minute / ?4 AS step, {}, name FROM (
-                 SELECT minute, {name} AS name, {} FROM rollup
+                 SELECT minute, {name} AS name, {} FROM {}
                  WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 {condition} GROUP BY minute, name
              ) GROUP BY step, name ORDER BY step, name",
             columns.join(", "),
-            by_minute.join(", ")
+            by_minute.join(", "),
+            self.source(span)?
         );
         let mut statement = self.connection.prepare(&sql)?;
         let numbers = bounds(span).into_iter().chain([stored(step)]).map(rusqlite::types::Value::from);
@@ -385,7 +407,7 @@ pub(super) fn session(key: String, state: &str) -> Result<Session, StoreError> {
 }
 
 /// Columns of sums, in the order of [`Figures::values`].
-fn columns() -> impl Iterator<Item = String> {
+pub(super) fn columns() -> impl Iterator<Item = String> {
     let samples = (0..SAMPLES).map(|sample| format!("running_{sample}"));
     Figures::NAMES.iter().map(|name| (*name).to_owned()).chain(samples)
 }

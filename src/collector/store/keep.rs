@@ -1,0 +1,267 @@
+//! How long what is kept is kept, and how much of it.
+//!
+//! Sums by minute become sums by hour when they are old, in one transaction: each sum is in one of the two tables and
+//! never in both. What comes late for such an hour stands beside it by the minute until its turn comes.
+
+use rusqlite::params;
+
+use super::StoreError;
+use super::sqlite::{Sqlite, columns, stored};
+use crate::figures::Figures;
+use crate::time::{HOUR, UnixMs};
+
+/// Most sessions, and most rows of other kinds, that go at once: what comes meanwhile waits for it.
+const SESSIONS: usize = 500;
+const ROWS: usize = 5_000;
+/// Most pages that are given back to the file system at once.
+const PAGES: usize = 1_000;
+const DAY: u64 = 24 * HOUR;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keep {
+    /// Sessions that have ended and measurements of interfaces, in days.
+    pub(crate) sessions: u64,
+    /// Sums by minute, in days; then they are sums by hour.
+    pub(crate) minutes: u64,
+    /// Sums by hour, in days.
+    pub(crate) hours: u64,
+    /// Of all together, in bytes; 0 for as much as there is room for.
+    pub(crate) bytes: u64,
+}
+
+/// What a step has done, in rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tidied {
+    pub(crate) sessions: usize,
+    pub(crate) networks: usize,
+    /// Sums by minute that have become sums by hour.
+    pub(crate) minutes: usize,
+    pub(crate) hours: usize,
+}
+
+// === impl Keep ===
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { sessions: 30, minutes: 14, hours: 400, bytes: 0 }
+    }
+}
+
+// === impl Tidied ===
+
+impl Tidied {
+    /// Whether there was nothing to do.
+    pub(crate) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The table of sums by hour: what [`Sqlite`] calls a minute is the first one of the hour there.
+pub(super) fn hour_table() -> String {
+    let columns: String = columns().map(|name| format!("    {name} INTEGER NOT NULL,\n")).collect();
+    format!(
+        "CREATE TABLE IF NOT EXISTS rollup_hour (\n    dimension INTEGER NOT NULL,\n    minute INTEGER NOT NULL,\n    \
+         value TEXT NOT NULL,\n{columns}    PRIMARY KEY (dimension, minute, value)\n) WITHOUT ROWID;
+         CREATE INDEX IF NOT EXISTS rollup_minute ON rollup (minute);
+         CREATE INDEX IF NOT EXISTS rollup_hour_minute ON rollup_hour (minute);
+         CREATE INDEX IF NOT EXISTS network_timestamp ON network (timestamp);"
+    )
+}
+
+/// Of one step: the oldest first, and whole hours at a time.
+pub(super) fn tidy(store: &mut Sqlite, keep: &Keep, now: UnixMs) -> Result<Tidied, StoreError> {
+    let before = |days: u64| now - days.saturating_mul(DAY);
+    let mut tidied = Tidied {
+        sessions: sessions(store, before(keep.sessions))?,
+        networks: networks(store, before(keep.sessions))?,
+        minutes: minutes(store, before(keep.minutes))?,
+        hours: hours(store, before(keep.hours))?,
+    };
+    if keep.bytes > 0 && tidied.is_nothing() && size(store)? > keep.bytes {
+        // Single sessions are the largest part, and what is missed least; sums by hour the smallest, and most.
+        tidied.sessions = sessions(store, now)?;
+        if tidied.is_nothing() {
+            tidied.networks = networks(store, now)?;
+        }
+        if tidied.is_nothing() {
+            tidied.minutes = minutes(store, before(1))?;
+        }
+        if tidied.is_nothing() {
+            tidied.hours = hours(store, before(1))?;
+        }
+    }
+    if !tidied.is_nothing() {
+        store.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+    }
+    Ok(tidied)
+}
+
+/// What is in use, in bytes; pages that are free for what comes next left out.
+fn size(store: &Sqlite) -> Result<u64, StoreError> {
+    let sql = "SELECT (page_count - freelist_count) * page_size
+               FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    let size: i64 = store.connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(u64::try_from(size).unwrap_or(0))
+}
+
+fn sessions(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
+    let transaction = store.connection.transaction()?;
+    let keys: Vec<String> = {
+        let mut statement = transaction.prepare_cached(
+            "SELECT key FROM session WHERE start < ?1 AND ended IS NOT NULL ORDER BY start LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![stored(before.0), SESSIONS], |row| row.get(0))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for key in &keys {
+        transaction.prepare_cached("DELETE FROM story WHERE session = ?1")?.execute([key])?;
+        transaction.prepare_cached("DELETE FROM session WHERE key = ?1")?.execute([key])?;
+    }
+    transaction.commit()?;
+    Ok(keys.len())
+}
+
+fn networks(store: &Sqlite, before: UnixMs) -> Result<usize, StoreError> {
+    let mut statement = store.connection.prepare_cached(
+        "DELETE FROM network WHERE (device, name, timestamp) IN (
+             SELECT device, name, timestamp FROM network WHERE timestamp < ?1 ORDER BY timestamp LIMIT ?2)",
+    )?;
+    Ok(statement.execute(params![stored(before.0 / 1000), ROWS])?)
+}
+
+fn minutes(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
+    // Hours that are over.
+    let before = stored(before.0 / HOUR * 60);
+    let oldest = "SELECT min(minute) FROM rollup WHERE minute < ?1";
+    let oldest: Option<i64> = store.connection.query_row(oldest, [before], |row| row.get(0))?;
+    let Some(hour) = oldest.map(|minute| minute / 60 * 60) else { return Ok(0) };
+    let names: Vec<_> = columns().collect();
+    let all = |each: &dyn Fn(&String) -> String| names.iter().map(each).collect::<Vec<_>>().join(", ");
+    // Samples of who plays do not add up over minutes; the largest of them is told.
+    let is_sum = |name: &String| Figures::NAMES.contains(&name.as_str());
+    let made = all(&|name| if is_sum(name) { format!("total({name})") } else { format!("max({name})") });
+    let joined = all(&|name| {
+        if is_sum(name) {
+            format!("{name} = {name} + excluded.{name}")
+        } else {
+            format!("{name} = max({name}, excluded.{name})")
+        }
+    });
+    let sql = format!(
+        "INSERT INTO rollup_hour (dimension, minute, value, {names}) SELECT dimension, ?1, value, {made}
+         FROM rollup WHERE minute >= ?1 AND minute < ?1 + 60 GROUP BY dimension, value
+         ON CONFLICT (dimension, minute, value) DO UPDATE SET {joined}",
+        names = names.join(", ")
+    );
+    let transaction = store.connection.transaction()?;
+    transaction.execute(&sql, [hour])?;
+    let rows = transaction.execute("DELETE FROM rollup WHERE minute >= ?1 AND minute < ?1 + 60", [hour])?;
+    transaction.commit()?;
+    Ok(rows)
+}
+
+fn hours(store: &Sqlite, before: UnixMs) -> Result<usize, StoreError> {
+    let mut statement = store.connection.prepare_cached(
+        "DELETE FROM rollup_hour WHERE (dimension, minute, value) IN (
+             SELECT dimension, minute, value FROM rollup_hour WHERE minute < ?1 ORDER BY minute LIMIT ?2)",
+    )?;
+    Ok(statement.execute(params![stored(before.0 / HOUR * 60), ROWS])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::{Book, Message};
+    use crate::filters::ALL_TRAFFIC;
+    use crate::labels::Known;
+    use crate::rules::Rules;
+    use crate::session::line;
+    use crate::store::{Reader, Span, Store};
+    use crate::time::Minute;
+
+    const T0: UnixMs = UnixMs(1_700_000_000_000);
+    const SESSIONS: u64 = 200;
+
+    /// A session each twenty minutes, on one of two boxes' models.
+    fn filled(directory: &std::path::Path) -> Sqlite {
+        let mut store = Sqlite::open(directory).unwrap();
+        let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+        for number in 0..SESSIONS {
+            let now = T0 + number * 1_200_000;
+            for text in [
+                format!("a=S~c={number}~d=box~dv=m{}~e=0~f=R~r=900~w=900", number % 2),
+                format!("a=C~c={number}~d=box~dv=m{}~e=1~f=R~w=60900~dx=60~pct=60000~tpct=60000", number % 2),
+            ] {
+                let message = line::Received::read(&text, "192.0.2.1", "192.0.2.0/24").unwrap();
+                book.take(Message::Line(Box::new(message)), now, &mut store).unwrap();
+            }
+        }
+        store.write(&book.take_changes()).unwrap();
+        store
+    }
+
+    fn values(directory: &std::path::Path, dimension: u32) -> Vec<(String, Figures)> {
+        let span = Span { filter: ALL_TRAFFIC.0, dimension, from: Minute(0), until: Minute(u64::MAX) };
+        Sqlite::reader(directory).unwrap().values(&span).unwrap()
+    }
+
+    fn tidy_all(store: &mut Sqlite, keep: &Keep, now: UnixMs) -> Tidied {
+        let mut sum = Tidied::default();
+        for _ in 0..1_000 {
+            let step = store.tidy(keep, now).unwrap();
+            if step.is_nothing() {
+                return sum;
+            }
+            sum.sessions += step.sessions;
+            sum.minutes += step.minutes;
+            sum.hours += step.hours;
+        }
+        panic!("there is always something to do");
+    }
+
+    #[test]
+    fn minutes_become_hours_and_nothing_changes_for_who_asks() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = filled(directory.path());
+        let now = T0 + SESSIONS * 1_200_000;
+        let without_samples = |values: Vec<(String, Figures)>| -> Vec<_> {
+            let of = |(name, figures): (String, Figures)| (name, Figures { running: [0; 6], ..figures });
+            values.into_iter().map(of).collect()
+        };
+        let before = without_samples(values(directory.path(), Known::Device.id()));
+        assert_eq!(before.iter().map(|(_, figures)| figures.attempts).sum::<i64>(), 200);
+        let keep = Keep { minutes: 1, ..Keep::default() };
+        let tidied = tidy_all(&mut store, &keep, now);
+        assert!(tidied.minutes > 500 && tidied.sessions == 0, "{tidied:?}");
+        assert_eq!(without_samples(values(directory.path(), Known::Device.id())), before);
+        let mut reader = Sqlite::reader(directory.path()).unwrap();
+        let span = Span { filter: ALL_TRAFFIC.0, dimension: 0, from: Minute(0), until: Minute(u64::MAX) };
+        let days = reader.grid(&span, 1440, None).unwrap();
+        assert_eq!(days.iter().map(|cell| cell.figures.attempts).sum::<i64>(), 200);
+        assert!(days.iter().all(|cell| cell.figures.concurrent_plays() == 1), "a peak is no sum");
+    }
+
+    #[test]
+    fn sessions_go_by_age_and_by_size() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = filled(directory.path());
+        let now = T0 + SESSIONS * 1_200_000;
+        let before = size(&store).unwrap();
+        let keep = Keep { sessions: 1, ..Keep::default() };
+        // 200 in 66 h 40 min; those of the last day stay.
+        assert_eq!(tidy_all(&mut store, &keep, now).sessions, 129);
+        assert_eq!(store.all().unwrap().len(), 71);
+        let attempts =
+            |directory| values(directory, 0).iter().map(|(_, figures)| figures.attempts).sum::<i64>();
+        assert_eq!(attempts(directory.path()), 200, "sums stay");
+        assert!(size(&store).unwrap() < before);
+
+        let keep = Keep { bytes: size(&store).unwrap() - 20_000, ..keep };
+        let tidied = tidy_all(&mut store, &keep, now);
+        assert!(tidied.sessions > 0 && tidied.hours == 0, "{tidied:?}");
+        let keep = Keep { bytes: 1, ..keep };
+        let tidied = tidy_all(&mut store, &keep, now);
+        assert!(tidied.minutes > 0 && tidied.hours > 0, "{tidied:?}");
+    }
+}
