@@ -21,6 +21,77 @@ fn stored(data: &Path) -> (BTreeSet<String>, i64) {
     (keys, store.query_row(sum, [], |row| row.get(0)).unwrap())
 }
 
+/// How often the collector is killed: `cargo xtask torture --collector` says more.
+fn kills() -> u64 {
+    std::env::var("STBEACON_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+/// A file system of so many MB, of its own; is gone when this is dropped.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// `None` where this user may not mount one.
+    fn new(megabytes: u32) -> Option<Self> {
+        let disk = Self(tempfile::tempdir().unwrap());
+        disk.mount(&format!("size={megabytes}M")).then_some(disk)
+    }
+
+    fn mount(&self, options: &str) -> bool {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.0.path());
+        mount.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Where none was mounted there is none to unmount.
+        let _ = std::process::Command::new("umount")
+            .arg(self.0.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_what_was_answered_stays() {
+    let Some(disk) = Disk::new(2) else {
+        eprintln!("not shown: this user may not mount a file system");
+        return;
+    };
+    let data = disk.0.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let collector = Collector::start(&data);
+    let mut stream = collector.connect();
+    let title = "x".repeat(120);
+    let line = |number: usize| format!("/9.gif?a=I~c={number}~d=box~e=0~f=R~tt={title}{number}~w=0");
+    let mut answered = 0;
+    let refused = loop {
+        request(&mut stream, "GET", &line(answered), "", b"");
+        let answer = answer(&mut stream).unwrap();
+        if answer.status != 200 {
+            break answer;
+        }
+        answered += 1;
+        assert!(answered < 10_000, "the disk is never full");
+    };
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.head.contains("retry-after: 5"), "{}", refused.head);
+    assert_eq!(collector.status()["store_writable"], false);
+    // Questions are answered meanwhile.
+    assert_eq!(collector.ask("/insights/2.4/filters.json?account=1")["1"], "All Traffic");
+    let attempts = "/insights/3.0/metrics/attempts?granularity=P1D&days=2";
+    let told = collector.ask(attempts)["total"]["metrics"]["attempts"]["count"].as_u64().unwrap();
+    assert_eq!(told, answered as u64);
+
+    // Somebody makes room.
+    assert!(disk.mount("remount,size=64M"));
+    collector.line_until_taken(line(answered).split_once('?').unwrap().1);
+    collector.kill();
+    let (keys, attempts) = stored(&data);
+    assert_eq!((keys.len(), attempts), (answered + 1, answered as i64 + 1));
+}
+
 #[test]
 fn a_session_goes_on_where_a_stopped_collector_has_left_it() {
     let data = tempfile::tempdir().unwrap();
@@ -45,7 +116,7 @@ fn a_session_goes_on_where_a_stopped_collector_has_left_it() {
 fn what_was_answered_outlives_a_kill_and_nothing_counts_twice() {
     let data = tempfile::tempdir().unwrap();
     let (mut answered, mut sent) = (BTreeSet::new(), BTreeSet::new());
-    for round in 0..12 {
+    for round in 0..kills() {
         let collector = Collector::start(data.path());
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
@@ -68,7 +139,7 @@ fn what_was_answered_outlives_a_kill_and_nothing_counts_twice() {
             })
             .collect();
         // In the middle of whatever it does.
-        std::thread::sleep(Duration::from_millis(40 + 17 * round));
+        std::thread::sleep(Duration::from_millis(40 + 17 * round % 400));
         collector.kill();
         for client in clients {
             let (all, done) = client.join().unwrap();

@@ -7,7 +7,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 use crate::golden;
-use crate::harness::{Collector, answer, command};
+use crate::harness::{Collector, answer, command, request};
 
 /// A good line is still taken.
 fn assert_well(collector: &Collector, id: &str) {
@@ -110,6 +110,92 @@ fn bytes_that_are_no_http() {
         assert!(!answer.starts_with(b"HTTP/1.1 200"));
     }
     assert_well(&collector, "1");
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+fn random(state: &mut u64, below: usize) -> usize {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    usize::try_from((z ^ (z >> 31)) % below.max(1) as u64).unwrap()
+}
+
+/// What boxes send, with some bytes changed, doubled, cut out or put in.
+fn spoiled(bytes: &[u8], state: &mut u64) -> Vec<u8> {
+    const PIECES: [&[u8]; 12] = [
+        b"-1",
+        b"1e999",
+        b"18446744073709551616",
+        b"null",
+        b"[[[[",
+        b"\"",
+        b"}",
+        b",",
+        b"~",
+        b"=",
+        b"%",
+        b"\xff\xfe",
+    ];
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=random(state, 4) {
+        let at = random(state, bytes.len());
+        let until = (at + random(state, 12)).min(bytes.len());
+        match random(state, 4) {
+            0 => bytes[at] = u8::try_from(random(state, 256)).unwrap(),
+            1 => drop(bytes.drain(at..until)),
+            2 => drop(bytes.splice(at..at, bytes[at..until].to_vec())),
+            _ => drop(bytes.splice(at..until, PIECES[random(state, PIECES.len())].to_vec())),
+        }
+        bytes.push(b' ');
+    }
+    bytes
+}
+
+#[test]
+fn what_is_spoiled_on_its_way_is_taken_or_refused_and_never_a_failure() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    // The same each time, but for who wants to look further.
+    let mut state = std::env::var("STBEACON_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let bodies: Vec<_> = ["media", "extended_media", "network"]
+        .map(|name| ("/drop", golden::reports(name)))
+        .into_iter()
+        .chain(golden::heartbeats().into_iter().map(|(_, body)| ("/0/wsg", body)))
+        .collect();
+    let lines = golden::lines("vod_with_seeks_and_pauses");
+    let mut stream = collector.connect();
+    let mut taken = 0;
+    for round in 0..400 {
+        if round % 2 == 0 {
+            let (path, body) = &bodies[random(&mut state, bodies.len())];
+            request(&mut stream, "POST", path, "", &spoiled(body.as_bytes(), &mut state));
+        } else {
+            let line = spoiled(lines[random(&mut state, lines.len())].1.as_bytes(), &mut state);
+            // What cannot stand in a request's first line is not what is looked at here.
+            let line: String = line
+                .iter()
+                .filter(|byte| byte.is_ascii_graphic() && **byte != b'#')
+                .map(|byte| char::from(*byte))
+                .collect();
+            request(&mut stream, "GET", &format!("/9.gif?{line}"), "", b"");
+        }
+        let Some(answer) = answer(&mut stream) else {
+            stream = collector.connect();
+            continue;
+        };
+        assert!(matches!(answer.status, 200 | 400 | 413), "{}", answer.text());
+        taken += usize::from(answer.status == 200);
+        if answer.head.contains("connection: close") {
+            stream = collector.connect();
+        }
+    }
+    assert!(taken > 0, "all that was spoiled was refused");
+    // All that was taken can be asked of.
+    let all =
+        collector.ask("/insights/3.0/metrics/custom-selection?metric=attempts&metric=bitrate&metric=plays");
+    assert!(all["total"]["metrics"]["attempts"]["count"].is_u64(), "{all}");
+    assert_eq!(collector.status()["store_writable"], true);
 }
 
 #[test]
