@@ -24,6 +24,9 @@ Options:
       --credentials FILE those who may ask, a line each, USER:PASSWORD or bearer TOKEN; only its owner may read it.
                          Must be there to listen on anything but loopback [default: none]
       --boxes-too        boxes, too, have to show one of them; heartbeats of other makers' players cannot
+      --tls-cert FILE    the certificate for https, PEM, with those behind it that lead to its authority [default: none,
+                         and http]
+      --tls-key FILE     its key, PEM; only its owner may read it
       --rate N           requests a second from one address, on average; a report weighs as much again for each half
                          hour that it tells of. 0 for no limit [default: 50]
       --heartbeat-interval SECONDS
@@ -52,6 +55,7 @@ Answers:
   GET  /insights/2.4/metrics.json  and accounts.json, filters.json, metriclens_dimension_list.json; 2.6 as well
   GET  /insights/3.0/metrics/…     and real-time-metrics/…, with group-by/… and group-by/dimension-tag/…
   GET  /bulk_filters/?name=N       saved filters; POST makes some, DELETE ?id=I takes one away, …/fields tells the fields
+  GET  /openapi.json               all of that, described for programs (OpenAPI 3.1)
   GET  /-/status                   how the collector fares
   GET  /                           the page, for people
 
@@ -83,6 +87,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) credentials: Option<PathBuf>,
     pub(crate) asks_boxes: bool,
+    /// Certificate and key.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Requests a second from one address; 0 for no limit.
     pub(crate) rate: u32,
     /// In ms.
@@ -110,6 +116,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let mut data = state.unwrap_or_else(|| "/var/lib/stbeacon-collector".into());
     let (mut credentials, mut asks_boxes, mut rate, mut seconds) = (None, false, 50, 20);
     let mut alerts = None;
+    let (mut certificate, mut key) = (None, None);
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
     let mut keep = Keep::default();
@@ -119,6 +126,8 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Long("data") => data = args.value()?.into(),
             Arg::Long("credentials") => credentials = Some(args.value()?.into()),
             Arg::Long("boxes-too") => asks_boxes = true,
+            Arg::Long("tls-cert") => certificate = Some(args.value()?.into()),
+            Arg::Long("tls-key") => key = Some(args.value()?.into()),
             Arg::Long("rate") => rate = args.value()?.parse()?,
             Arg::Long("heartbeat-interval") => seconds = args.value()?.parse()?,
             Arg::Long("business-error") => rules.0.push(args.value()?.parse()?),
@@ -148,6 +157,11 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     if asks_boxes && credentials.is_none() {
         return Err(Failure::usage("--boxes-too needs --credentials FILE"));
     }
+    let tls = match (certificate, key) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err(Failure::usage("--tls-cert and --tls-key need each other")),
+    };
     let level = match level.as_deref() {
         None | Some("info") => LevelFilter::Info,
         Some("error") => LevelFilter::Error,
@@ -163,6 +177,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
         data,
         credentials,
         asks_boxes,
+        tls,
         rate,
         beat_interval,
         rules,

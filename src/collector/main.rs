@@ -42,6 +42,7 @@ mod store;
 #[allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests: what they cannot do fails the test")]
 mod tests_golden;
 mod time;
+mod tls;
 #[path = "../agent/utc.rs"]
 mod utc;
 mod values;
@@ -90,6 +91,8 @@ fn run(settings: Settings) -> Result<(), Failure> {
             settings.listen
         )));
     }
+    let tls = settings.tls.as_ref().map(|(certificate, key)| tls::acceptor(certificate, key));
+    let tls = tls.transpose().map_err(Failure::input)?;
     let alerts = settings.alerts.as_deref().map(alerts::Config::read).transpose().map_err(Failure::input)?;
     let directory = &settings.data;
     std::fs::create_dir_all(directory)
@@ -121,11 +124,12 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
-        log::info!("listening on http://{address}");
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        log::info!("listening on {scheme}://{address}");
         let _alerts =
-            alerts.map(|alerts| Alerts::start(alerts, &app, format!("http://{address}/"))).transpose()?;
+            alerts.map(|alerts| Alerts::start(alerts, &app, format!("{scheme}://{address}/"))).transpose()?;
         let _connector = Connector::start(app.desk.clone()).map_err(std::io::Error::other)?;
-        server::serve(listener, app::router(app), &mut thread).await
+        server::serve(listener, app::router(app), &mut thread, tls).await
     });
     // With the requests the last keeper is gone, and what they brought is written.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

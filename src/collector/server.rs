@@ -9,9 +9,11 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 
 use crate::app::Peer;
 use crate::keeper::Running;
@@ -20,6 +22,8 @@ use crate::keeper::Running;
 const MAX_CONNECTIONS: usize = 8192;
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+/// How long it may take until both sides have agreed on TLS.
+const SHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 /// Most bytes of a head, the line included.
@@ -31,7 +35,12 @@ const BREATHER: Duration = Duration::from_millis(100);
 
 /// Serves until SIGTERM or SIGINT, or until the keeper is gone, and until all requests that have begun by then are
 /// answered.
-pub(crate) async fn serve(listener: TcpListener, router: Router, keeper: &mut Running) -> io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    keeper: &mut Running,
+    tls: Option<TlsAcceptor>,
+) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -51,9 +60,18 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, keeper: &mut Ru
                 continue;
             }
         };
-        let (router, stopped) = (router.clone(), stopped.clone());
+        let (router, stopped, tls) = (router.clone(), stopped.clone(), tls.clone());
         tokio::spawn(async move {
-            if let Err(error) = converse(stream, peer, router, stopped).await {
+            let _ = stream.set_nodelay(true);
+            let talked = match tls {
+                None => converse(stream, peer, router, stopped).await,
+                Some(tls) => match tokio::time::timeout(SHAKE_PATIENCE, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => converse(stream, peer, router, stopped).await,
+                    Ok(Err(error)) => return log::debug!("{peer}: no TLS: {error}"),
+                    Err(_) => return log::debug!("{peer}: no TLS within {} s", SHAKE_PATIENCE.as_secs()),
+                },
+            };
+            if let Err(error) = talked {
                 log::debug!("{peer}: {error}");
             }
             drop(permit);
@@ -79,12 +97,11 @@ async fn accept(
 }
 
 async fn converse(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     router: Router,
     mut stopped: watch::Receiver<()>,
 ) -> hyper::Result<()> {
-    let _ = stream.set_nodelay(true);
     let router = router.layer(Extension(Peer(peer.ip())));
     let mut connection = std::pin::pin!(
         http1::Builder::new()

@@ -9,6 +9,7 @@
 //! | `metrics.json` | the last hour of the metrics asked for: by minute, in all, or by the values of a dimension |
 
 mod bulk;
+mod openapi;
 mod shapes;
 mod three;
 
@@ -84,6 +85,7 @@ pub(crate) fn router() -> Router<App> {
     two.route("/insights/{*page}", get(async |uri: Uri| respond(Err(Failure::not_found()), uri.path())))
         .merge(three::router())
         .merge(bulk::router())
+        .merge(openapi::router())
 }
 
 async fn page(

@@ -60,7 +60,9 @@ impl Collector {
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 eprintln!("{line}");
-                if let Some((_, address)) = line.split_once("listening on http://") {
+                if let Some((_, address)) =
+                    line.split_once("listening on http").and_then(|(_, url)| url.split_once("://"))
+                {
                     let _ = told.send(address.parse().unwrap());
                 }
             }

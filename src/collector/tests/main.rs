@@ -11,5 +11,7 @@ mod filters;
 mod golden;
 mod harness;
 mod hostile;
+mod openapi;
 mod page;
 mod questions;
+mod tls;

@@ -201,6 +201,7 @@ fn what_is_asked_needs_a_password_where_there_is_one() {
 #[case(&["--heartbeat-interval", "0"], 2, "1 to 3600")]
 #[case(&["--keep-minutes", "0"], 2, "expected 1 to 36500")]
 #[case(&["--max-size", "-1"], 2, "--help")]
+#[case(&["--tls-cert", "x"], 2, "--tls-key")]
 #[case(&["--boxes-too"], 2, "--credentials")]
 #[case(&["--business-error", "x"], 2, "equals:TEXT")]
 #[case(&["--nonsense"], 2, "--help")]
