@@ -8,6 +8,7 @@ use lexopt::{Arg, ValueExt};
 use log::LevelFilter;
 
 use crate::labels::clipped;
+use crate::load;
 use crate::rules::Rules;
 use crate::store::Keep;
 
@@ -15,6 +16,7 @@ const HELP: &str = "\
 Receive STB statistics reports, Media Analytics lines and heartbeats from boxes, and answer what they came to.
 
 Usage: stbeacon-collector [OPTIONS]
+       stbeacon-collector load [OPTIONS]   sends a collector what a fleet would; load --help says more
 
 Options:
       --listen ADDRESS:PORT
@@ -78,6 +80,7 @@ Exit codes: 0 fine; 1 a file cannot be had or is not what it should be; 2 the co
 pub(crate) enum Invocation {
     Print(String),
     Run(Box<Settings>),
+    Load(load::Plan),
 }
 
 /// What the collector is told.
@@ -120,8 +123,14 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
     let mut keep = Keep::default();
+    let mut is_first = true;
     while let Some(arg) = args.next()? {
+        let was_first = std::mem::replace(&mut is_first, false);
         match arg {
+            Arg::Value(command) if was_first && command == "load" => {
+                let read = load::read(&mut args)?;
+                return Ok(read.map_or_else(|help| Invocation::Print(help.to_owned()), Invocation::Load));
+            }
             Arg::Long("listen") => listen = args.value()?.string()?,
             Arg::Long("data") => data = args.value()?.into(),
             Arg::Long("credentials") => credentials = Some(args.value()?.into()),

@@ -23,6 +23,7 @@ mod filters;
 mod insights;
 mod keeper;
 mod labels;
+mod load;
 // The log and secrets in files are the daemon's: one way of both in all programs.
 #[path = "../agent/logging.rs"]
 mod logging;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Ok(Invocation::Run(settings)) => run(*settings),
+        Ok(Invocation::Load(plan)) => load::run(&plan),
         Err(failure) => Err(failure),
     };
     match result {

@@ -216,6 +216,43 @@ fn command_lines_that_make_no_sense(#[case] args: &[&str], #[case] code: i32, #[
 }
 
 #[test]
+fn a_load_arrives_whole() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let mut load = std::process::Command::new(env!("CARGO_BIN_EXE_stbeacon-collector"));
+    let to = format!("http://{}/", collector.address);
+    load.args([
+        "load",
+        "--to",
+        &to,
+        "--boxes",
+        "20",
+        "--rate",
+        "0",
+        "--sessions",
+        "120",
+        "--connections",
+        "4",
+    ]);
+    let output = load.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && told.starts_with("120 of 120 sessions taken"), "{told}");
+    let metrics = "metric=attempts&metric=plays&metric=ended-plays&metric=rebuffering-ratio&metric=bitrate";
+    let all =
+        collector.ask(&format!("/insights/3.0/metrics/custom-selection?days=2&{metrics}"))["total"].take();
+    let of = |name: &str, kind: &str| all["metrics"][name][kind].as_f64().unwrap();
+    assert_eq!(of("attempts", "count"), 120.0);
+    assert!(of("plays", "count") > 90.0 && of("plays", "count") == of("ended_plays", "count"), "{all}");
+    assert!(of("rebuffering_ratio", "ratio") > 0.0 && of("bitrate", "bps") > 1_500_000.0, "{all}");
+    assert_eq!(collector.status()["running_sessions"], 0);
+
+    drop(collector);
+    let output = load.output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && log.contains("120 × 0"), "{log}");
+}
+
+#[test]
 fn help_has_examples() {
     let data = tempfile::tempdir().unwrap();
     let output = command(data.path()).arg("--help").stdout(Stdio::piped()).output().unwrap();
