@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: a real stream, an unmodified player, the daemon, and the report that arrives.
 
+mod collector;
 mod lines;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -26,10 +27,15 @@ out and one picture damaged. Takes under a minute after the build, and leaves no
 With --lines it plays HLS in three renditions instead, over a network that is made slow and fast, with a viewer that
 pauses and seeks, and shows the Media Analytics lines that arrive beside what was done.
 
-Usage: cargo xtask demo [--lines] [--preload]
+With --collector the reports go to the collector, which is asked what they came to; it prints where its page is. On a
+terminal it stays up for you to look at, until Ctrl-C.
+
+Usage: cargo xtask demo [--lines | --collector] [--preload]
 
 Options:
       --lines    show Media Analytics lines
+      --collector
+                 send to the collector, and ask it
       --preload  load the tracer by LD_PRELOAD instead of GST_TRACERS
   -h, --help     this text
 
@@ -50,7 +56,7 @@ const CUT_EVERY: usize = 60;
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let mut way = Way::Tracers;
-    let mut lines = false;
+    let (mut lines, mut collector) = (false, false);
     while let Some(arg) = args.next()? {
         match arg {
             Short('h') | Long("help") => {
@@ -58,6 +64,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
                 return Ok(());
             }
             Long("lines") => lines = true,
+            Long("collector") => collector = true,
             Long("preload") => way = Way::Preload,
             other => return Err(other.unexpected().into()),
         }
@@ -67,19 +74,25 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     run::visibly(&mut run::cargo(&["build", "--locked", "-p", "stbeacon", "-p", "gst-plugin-stbeacon"]))?;
     if lines {
         lines::demo(way)?
+    } else if collector {
+        collector::demo(way, &interrupt()?)?
     } else {
         demo(way)?
     }
     Ok(())
 }
 
-fn demo(way: Way) -> Result<(), String> {
-    // What is started here is in process groups of its own: an interrupt has to be passed on, by ending in order.
+/// What is started here is in process groups of its own: an interrupt has to be passed on, by ending in order.
+fn interrupt() -> Result<Arc<AtomicBool>, String> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(|e| e.to_string())?;
     }
+    Ok(interrupted)
+}
 
+fn demo(way: Way) -> Result<(), String> {
+    let interrupted = interrupt()?;
     ui::title("Setting up");
     let clip = ui::step("a stream of 20 s, H.264 and AAC", || {
         Recipe::ts(Video::H264, Audio::Aac, SECONDS * stbeacon_tests::clips::FPS).make().map_err(text)
