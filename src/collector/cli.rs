@@ -45,6 +45,8 @@ Options:
                          [default: 0]
       --account NAME     what the API calls the account [default: stbeacon]
       --alerts FILE      what alerts there are and where they go, as JSON; see the README [default: none]
+      --alerts-listen ADDRESS:PORT
+                         where other services may post alerts, without a password [default: none]
       --log LEVEL        error, warn, info or debug [default: info; env: STBEACON_LOG]
   -h, --help             this text
   -V, --version          the version
@@ -100,6 +102,7 @@ pub(crate) struct Settings {
     pub(crate) account: String,
     pub(crate) alerts: Option<PathBuf>,
     pub(crate) keep: Keep,
+    pub(crate) alerts_listen: Option<SocketAddr>,
     pub(crate) level: LevelFilter,
 }
 
@@ -118,8 +121,8 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let state = variable("STATE_DIRECTORY").and_then(|all| all.split(':').next().map(PathBuf::from));
     let mut data = state.unwrap_or_else(|| "/var/lib/stbeacon-collector".into());
     let (mut credentials, mut asks_boxes, mut rate, mut seconds) = (None, false, 50, 20);
-    let mut alerts = None;
     let (mut certificate, mut key) = (None, None);
+    let (mut alerts, mut alerts_listen) = (None, None);
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
     let mut keep = Keep::default();
@@ -146,6 +149,9 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Long("max-size") => keep.bytes = args.value()?.parse::<u64>()?.saturating_mul(1_000_000),
             Arg::Long("account") => account = clipped(&args.value()?.string()?, 64),
             Arg::Long("alerts") => alerts = Some(args.value()?.into()),
+            Arg::Long("alerts-listen") => {
+                alerts_listen = Some(address("--alerts-listen", &args.value()?.string()?)?)
+            }
             Arg::Long("log") => level = Some(args.value()?.string()?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Invocation::Print(HELP.to_owned())),
             Arg::Long("version") | Arg::Short('V') => {
@@ -155,11 +161,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let listen = listen.parse().map_err(|_| {
-        Failure::usage(format!(
-            "--listen {listen:?}: expected ADDRESS:PORT such as 127.0.0.1:8480 or [::1]:8480"
-        ))
-    })?;
+    let listen = address("--listen", &listen)?;
     if !(1..=3600).contains(&seconds) {
         return Err(Failure::usage(format!("--heartbeat-interval {seconds}: expected 1 to 3600 seconds")));
     }
@@ -193,6 +195,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
         account,
         alerts,
         keep,
+        alerts_listen,
         level,
     };
     Ok(Invocation::Run(Box::new(settings)))
@@ -206,6 +209,14 @@ fn days(args: &mut lexopt::Parser) -> Result<u64, Failure> {
     } else {
         Err(Failure::usage(format!("{days} days: expected 1 to 36500")))
     }
+}
+
+fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
+    text.parse().map_err(|_| {
+        Failure::usage(format!(
+            "{option} {text:?}: expected ADDRESS:PORT such as 127.0.0.1:8480 or [::1]:8480"
+        ))
+    })
 }
 
 /// Prints to standard output; a reader that has gone away is no failure.

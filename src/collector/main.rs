@@ -125,13 +125,26 @@ fn run(settings: Settings) -> Result<(), Failure> {
         .map_err(|error| Failure::environment(format!("no runtime: {error}")))?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(settings.listen).await?;
+        let _connector = Connector::start(app.desk.clone()).map_err(std::io::Error::other)?;
+        let beside = match settings.alerts_listen {
+            Some(address) => {
+                let failed = |error| std::io::Error::other(format!("--alerts-listen {address}: {error}"));
+                let listener = TcpListener::bind(address).await.map_err(failed)?;
+                log::info!("alerts of others are received on http://{}", listener.local_addr()?);
+                Some(tokio::spawn(server::serve_beside(listener, connector::hooks::router(app.clone()))))
+            }
+            None => None,
+        };
         let address = listener.local_addr()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         log::info!("listening on {scheme}://{address}");
         let _alerts =
             alerts.map(|alerts| Alerts::start(alerts, &app, format!("{scheme}://{address}/"))).transpose()?;
-        let _connector = Connector::start(app.desk.clone()).map_err(std::io::Error::other)?;
-        server::serve(listener, app::router(app), &mut thread, tls).await
+        let served = server::serve(listener, app::router(app), &mut thread, tls).await;
+        if let Some(beside) = beside {
+            beside.abort();
+        }
+        served
     });
     // With the requests the last keeper is gone, and what they brought is written.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

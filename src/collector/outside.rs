@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::Agent;
+use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
 
 /// A request as a whole.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,9 +45,46 @@ pub(crate) fn get(agent: &Agent, url: &str, authorization: Option<&str>) -> Resu
     if let Some(authorization) = authorization {
         request = request.header("Authorization", authorization);
     }
-    let mut response = request.call().map_err(|error| error.to_string())?;
-    let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
-    Ok((response.status().as_u16(), body.map_err(|error| error.to_string())?))
+    read(request.call())
+}
+
+/// Posts JSON, with the value of `Authorization`; the status, and what was answered.
+///
+/// # Errors
+/// Where there was no answer, said without any secret.
+pub(crate) fn send(
+    agent: &Agent,
+    url: &str,
+    authorization: Option<&str>,
+    body: &str,
+) -> Result<(u16, Vec<u8>), String> {
+    let mut request = agent.post(url).header("Content-Type", "application/json");
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
+    }
+    read(request.send(body))
+}
+
+/// Deletes, with the value of `Authorization`; the status, and what was answered.
+///
+/// # Errors
+/// Where there was no answer, said without any secret.
+pub(crate) fn delete(
+    agent: &Agent,
+    url: &str,
+    authorization: Option<&str>,
+) -> Result<(u16, Vec<u8>), String> {
+    let mut request = agent.delete(url);
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
+    }
+    read(request.call())
+}
+
+fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<(u16, Vec<u8>), String> {
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+    Ok((answer.status().as_u16(), body.map_err(|error| error.to_string())?))
 }
 
 /// Posts JSON; the status.

@@ -20,6 +20,8 @@ use crate::keeper::Running;
 
 /// Most connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
+/// The same on a port beside.
+const MAX_BESIDE: usize = 64;
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 /// How long it may take until both sides have agreed on TLS.
@@ -85,6 +87,29 @@ pub(crate) async fn serve(
         log::warn!("some requests were not over {} s after the end was asked for", STOP_PATIENCE.as_secs());
     }
     Ok(())
+}
+
+/// Serves on another port for as long as it is polled.
+pub(crate) async fn serve_beside(listener: TcpListener, router: Router) {
+    let room = Arc::new(Semaphore::new(MAX_BESIDE));
+    let (_stop, stopped) = watch::channel(());
+    loop {
+        match accept(&listener, &room).await {
+            Ok((stream, peer, permit)) => {
+                let (router, stopped) = (router.clone(), stopped.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, peer, router, stopped).await {
+                        log::debug!("{peer}: {error}");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                log::warn!("a connection cannot be accepted: {error}");
+                tokio::time::sleep(BREATHER).await;
+            }
+        }
+    }
 }
 
 async fn accept(

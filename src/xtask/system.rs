@@ -12,6 +12,8 @@ pub(crate) enum Needs {
     Demo,
     /// To emulate boxes of another architecture.
     Emulation,
+    /// The demo and a browser.
+    Browser,
     /// Everything that tests on this machine take.
     All,
 }
@@ -98,12 +100,19 @@ const EMULATION: &[Need] = &[
     need(Probe::Program("mmdebstrap"), "mmdebstrap", "to make the boxes' root file systems", false),
 ];
 
+/// What the collector's page is looked at with.
+const BROWSER: &[Need] = &[
+    need(Probe::Program("chromium"), "chromium", "to show the collector's page", false),
+    need(Probe::Program("chromedriver"), "chromium-driver", "to click on the collector's page", false),
+];
+
 /// Sees to it that everything is there: says what is missing and why, then installs it.
 pub(crate) fn ensure(needs: Needs) -> Result<(), String> {
     let missing: Vec<_> = NEEDS
         .iter()
         .filter(|need| needs == Needs::All || need.demo)
         .chain(EMULATION.iter().filter(|_| needs == Needs::Emulation))
+        .chain(BROWSER.iter().filter(|_| needs == Needs::Browser))
         .filter(|need| !need.probe.found())
         .collect();
     if missing.is_empty() {

@@ -13,7 +13,7 @@ Everything a change must pass. Installs what is missing first.
 
 Usage: cargo xtask test [STEP…]
 
-Without a step, all of them run, in this order:
+Without a step, all of them but the last run, in this order:
 ";
 
 /// One thing a change must pass.
@@ -44,20 +44,24 @@ const STEPS: &[Step] = &[
     Step { name: "whole", what: "whole programs: real pipelines, sockets, interfaces", run: whole },
 ];
 
+/// What does not run by itself: a browser takes a minute to install.
+const ASKED_FOR: Step =
+    Step { name: "page", what: "the collector's page in a real browser, without a screen", run: page };
+
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let mut chosen = Vec::new();
     while let Some(arg) = args.next()? {
         match arg {
             Short('h') | Long("help") => {
                 print!("{HELP}");
-                for step in STEPS {
+                for step in STEPS.iter().chain([&ASKED_FOR]) {
                     println!("  {:8} {}", step.name, step.what);
                 }
                 println!("\nExample: cargo xtask test fmt clippy");
                 return Ok(());
             }
             Value(name) => {
-                let step = STEPS.iter().find(|step| name == step.name);
+                let step = STEPS.iter().chain([&ASKED_FOR]).find(|step| name == step.name);
                 chosen.push(step.ok_or_else(|| lexopt::Error::from(format!("no step {name:?}")))?);
             }
             other => return Err(other.unexpected().into()),
@@ -158,4 +162,13 @@ fn whole() -> Result<(), String> {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) * 2;
     let mut whole = run::cargo(&["test", "--package", "stbeacon-tests", "--locked", "--quiet"]);
     run::visibly(whole.env("RUST_TEST_THREADS", threads.to_string()))
+}
+
+fn page() -> Result<(), String> {
+    system::ensure(Needs::Browser)?;
+    let test =
+        ["test", "--package", "stbeacon-collector", "--test", "collector", "--locked", "--quiet", "--"];
+    run::visibly(&mut run::cargo(&[&test[..], &["--ignored", "browser::"]].concat()))?;
+    println!("Screenshots are in {}.", run::target().join("tmp/page").display());
+    Ok(())
 }

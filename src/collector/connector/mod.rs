@@ -5,13 +5,18 @@
 //! | `GET /ui/connector` | connections without their passwords, what is polled, what it came to |
 //! | `POST /ui/connector/connection` | adds or changes a connection, and asks it what it offers |
 //! | `POST /ui/connector/connection/remove` | and all that is polled of it |
+//! | `POST /ui/connector/filter`, `…/remove` | makes a filter at the service, or deletes it there |
 //! | `POST /ui/connector/item` | adds a metric, of a dimension or not |
+//! | `POST /ui/connector/received/keep` | chooses how long alerts that others sent are kept |
+//! | `GET /ui/received` | alerts that others sent |
 //! | `POST /ui/connector/item/disable`, `…/poll`, `…/remove` | what they say |
 //!
 //! What is posted is JSON and says so: no other page can make a browser send that.
 
+pub(crate) mod hooks;
 mod keep;
 mod read;
+mod saved;
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -70,9 +75,16 @@ impl Connector {
         let (stop, stopped) = channel();
         let poll = move || {
             let mut agents = HashMap::new();
+            let mut tidied = time::now().minute();
             while matches!(stopped.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout)) {
                 if let Err(error) = poll_due(&desk, &mut agents, &stopped) {
                     log::error!("the connector's tables: {error}");
+                }
+                if time::now().minute() != tidied {
+                    tidied = time::now().minute();
+                    if let Err(error) = hooks::tidy(&desk.lock(), time::now()) {
+                        log::error!("alerts that were received cannot be tidied up: {error}");
+                    }
                 }
             }
         };
@@ -114,11 +126,19 @@ fn poll_due(
 fn ask(way: &Way, url: &str, agents: &mut HashMap<(String, bool), Agent>) -> Result<(u16, Vec<u8>), String> {
     let key = (way.base_url.clone(), way.bypass_proxy);
     if !agents.contains_key(&key) {
-        agents.insert(key.clone(), outside::client(&way.base_url, way.bypass_proxy)?);
+        agents.insert(key.clone(), client_of(way)?);
     }
     let agent = agents.get(&key).ok_or("no client")?;
-    let authorization = format!("Basic {}", STANDARD.encode(format!("{}:{}", way.user, way.password)));
-    outside::get(agent, url, (!way.user.is_empty()).then_some(authorization.as_str()))
+    outside::get(agent, url, authorization(way).as_deref())
+}
+
+fn client_of(way: &Way) -> Result<Agent, String> {
+    outside::client(&way.base_url, way.bypass_proxy)
+}
+
+fn authorization(way: &Way) -> Option<String> {
+    let shown = || format!("Basic {}", STANDARD.encode(format!("{}:{}", way.user, way.password)));
+    (!way.user.is_empty()).then(shown)
 }
 
 /// Asks a service for its accounts, and for filters and dimensions of the one that is chosen.
@@ -142,15 +162,20 @@ fn ask_for_offers(desk: &Desk, way: &mut Way) -> Result<(), String> {
     let of = format!("?account={}", read::escaped(&way.account));
     let filters = read::filters(&told(way, &format!("filters.json{of}"))?);
     let dimensions = read::dimensions(&told(way, &format!("metriclens_dimension_list.json{of}"))?);
+    // Not every service has saved filters.
+    let fields = saved::fields(way).unwrap_or_default();
     let choices =
-        json!({ "accounts": accounts, "filters": filters, "dimensions": dimensions, "asked": time::now().0 });
+        json!({ "accounts": accounts, "filters": filters, "dimensions": dimensions, "fields": fields });
     keep::offer(&desk.lock(), way.id, Some(&choices), "OK").map_err(|error| error.to_string())?;
     Ok(())
 }
 
 /// All below `/ui/connector`.
 pub(crate) fn router() -> Router<App> {
-    Router::new().route("/ui/connector", get(show)).route("/ui/connector/{*action}", post(act))
+    Router::new()
+        .route("/ui/received", get(hooks::show))
+        .route("/ui/connector", get(show))
+        .route("/ui/connector/{*action}", post(act))
 }
 
 async fn show(State(app): State<App>) -> Response {
@@ -185,11 +210,26 @@ fn act_on(desk: &Desk, action: &str, body: &[u8]) -> Result<(), Failure> {
         "connection" => return enter(desk, parsed(body)?),
         "connection/offers" => return offers(desk, parsed::<Id>(body)?.id),
         "connection/remove" => keep::remove_connection(&desk.lock(), parsed::<Id>(body)?.id)? > 0,
+        "filter" => {
+            let entered: saved::Entered = parsed(body)?;
+            let way = keep::way(&desk.lock(), entered.id)?;
+            let way = way.ok_or_else(|| Failure::bad("there is no such connection"))?;
+            saved::create(&way, &entered).map_err(Failure::bad)?;
+            return offers(desk, entered.id);
+        }
+        "filter/remove" => {
+            let unwanted: saved::Unwanted = parsed(body)?;
+            let way = keep::way(&desk.lock(), unwanted.id)?;
+            let way = way.ok_or_else(|| Failure::bad("there is no such connection"))?;
+            saved::delete(&way, &unwanted.name).map_err(Failure::bad)?;
+            return offers(desk, unwanted.id);
+        }
         "item" => return want(desk, &parsed(body)?),
         "item/disable" => {
             let id: Id = parsed(body)?;
             keep::disable(&desk.lock(), id.id, id.disabled)? > 0
         }
+        "received/keep" => return hooks::choose(&desk.lock(), &parsed(body)?),
         "item/poll" => keep::poll_now(&desk.lock(), parsed::<Id>(body)?.id)? > 0,
         "item/remove" => keep::remove_item(&desk.lock(), parsed::<Id>(body)?.id)? > 0,
         _ => false,

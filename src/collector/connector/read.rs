@@ -222,7 +222,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// Ids may be numbers or texts.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

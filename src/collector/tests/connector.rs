@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Collector, command, lines_of_the_past};
+use crate::harness::{Answer, Collector, answer, command, lines_of_the_past, request};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -167,4 +167,63 @@ fn another_page_cannot_post_here_and_nobody_without_a_password() {
     assert_eq!(collector.post(path, &form, body.as_bytes()).status, 415);
     assert_eq!(collector.post(path, JSON, body.as_bytes()).status, 401);
     assert_eq!(shown(&collector)["connections"], json!([]));
+}
+
+#[test]
+fn alerts_of_other_services_have_a_port_of_their_own() {
+    let data = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = command(data.path());
+    command.args(["--alerts-listen", &port.to_string()]);
+    let collector = Collector::start_with(command);
+    let send = |method: &str, body: &str| {
+        let mut stream = std::net::TcpStream::connect(port).unwrap();
+        request(&mut stream, method, "/any/path", JSON, body.as_bytes());
+        answer(&mut stream).unwrap()
+    };
+    let ai = json!({ "alert_source": "AI Alert", "severity": "critical", "value": 3345, "event_id": "<i>" });
+    for alert in [&ai, &ai, &json!({ "alert_id": 5, "condition": "9.4 < 3345.0" })] {
+        let answer = send("POST", &alert.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(send("POST", "[]").status, 400);
+    assert_eq!(send("POST", &format!("{{\"a\":\"{}\"}}", "x".repeat(70_000))).status, 413);
+    assert_eq!(send("GET", "").status, 405);
+    assert_eq!(send("POST", "{\"alert_id\":6}").status, 200);
+
+    let told = collector.ask("/ui/received");
+    assert_eq!(told["ai"]["alerts"].as_array().unwrap().len(), 1, "the same alert came again");
+    assert_eq!(told["ai"]["alerts"][0]["alert"], ai);
+    let manual = |told: &Value| told["manual"]["alerts"].as_array().unwrap().len();
+    assert_eq!(manual(&told), 2);
+    let keep = |body: Value| act(&collector, "received/keep", &body);
+    assert_eq!(keep(json!({ "kind": "manual", "records": 0 })).status, 400);
+    assert_eq!(keep(json!({ "kind": "manual", "records": 1, "days": 1 })).status, 400);
+    assert_eq!(keep(json!({ "kind": "manual", "records": 1 })).status, 200);
+    let told = collector.ask("/ui/received");
+    assert_eq!((manual(&told), &told["manual"]["alerts"][0]["alert"]["alert_id"]), (1, &json!(6)));
+    assert_eq!((&told["manual"]["records"], &told["ai"]["records"]), (&json!(1), &json!(null)));
+}
+
+#[test]
+fn filters_are_made_and_deleted_at_the_service() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = service(data.path());
+    assert_eq!(act(&collector, "connection", &connection(&collector)).status, 200);
+    let filter =
+        json!({ "id": 1, "name": "Films & more", "field": "Asset Name", "op": "contains", "value": "film" });
+    let made = act(&collector, "filter", &filter);
+    assert_eq!(made.status, 200, "{}", made.text());
+    let filters = || shown(&collector)["connections"][0]["choices"]["filters"].to_string();
+    assert!(filters().contains("Films & more"), "{}", filters());
+    let again = act(&collector, "filter", &filter);
+    assert!(again.status == 400 && again.text().contains("409"), "{}", again.text());
+
+    let gone = act(&collector, "filter/remove", &json!({ "id": 1, "name": "Films & more" }));
+    assert_eq!(gone.status, 200, "{}", gone.text());
+    assert!(!filters().contains("Films"), "{}", filters());
+    let gone = act(&collector, "filter/remove", &json!({ "id": 1, "name": "Films & more" }));
+    assert!(gone.status == 400 && gone.text().contains("no saved filter"), "{}", gone.text());
+    let nonsense = json!({ "id": 1, "name": "n", "field": "Shoes", "op": "contains", "value": "x" });
+    assert_eq!(act(&collector, "filter", &nonsense).status, 400);
 }

@@ -20,33 +20,44 @@ const connectionOf = (told, item) => told.connections.find((one) => one.id === i
 const filterOf = (told, item) => named(connectionOf(told, item)?.choices.filters, item.filter);
 const dimensionOf = (told, item) => named(connectionOf(told, item)?.choices.dimensions, item.dimension);
 
-// A view that asks again and draws anew only where something has changed, so that nothing moves under a hand.
-function watched(title, draw) {
-  const node = el("div", {});
+// A view of tables, and of forms below them, that asks again. What has changed is drawn anew, but nothing under a hand.
+function watched(title, draw, drawForms = () => []) {
+  const tables = el("div", {});
+  const forms = el("div", {});
   const said = el("p", { role: "status", class: "dim" });
-  let seen = "";
+  let [seen, offered] = ["", ""];
   const refresh = async () => {
     const told = await ask("/ui/connector");
     delete told.now;
-    const now = JSON.stringify(told);
-    if (now !== seen && !node.querySelector("dialog[open]")) {
-      seen = now;
-      node.replaceChildren(...draw(told, act).flat().filter(Boolean));
+    const isChoosing = document.activeElement.matches("select") && tables.contains(document.activeElement);
+    if (JSON.stringify(told) !== seen && !isChoosing) {
+      seen = JSON.stringify(told);
+      const all = () => [...tables.querySelectorAll("a, button, select")];
+      const place = all().indexOf(document.activeElement);
+      tables.replaceChildren(...draw(told, act).flat().filter(Boolean));
+      if (place >= 0) all()[Math.min(place, all().length - 1)]?.focus();
+    }
+    const isEntering = [...forms.querySelectorAll("input")].some((input) => input.value !== input.defaultValue);
+    if (JSON.stringify(told.connections) !== offered && !isEntering) {
+      offered = JSON.stringify(told.connections);
+      forms.replaceChildren(...drawForms(told, act).flat().filter(Boolean));
     }
   };
   const act = async (action, body, done) => {
+    said.textContent = "";
     try {
       await ask(`/ui/connector/${action}`, body);
-      said.textContent = done ?? "";
-      seen = "";
-      await refresh();
-      return true;
     } catch (error) {
       said.textContent = error.message;
       return false;
     }
+    said.textContent = done ?? "";
+    document.activeElement.matches("select") && document.activeElement.blur();
+    seen = "";
+    await refresh().catch((error) => { said.textContent = error.message; });
+    return true;
   };
-  return { title, node: [said, node], refresh };
+  return { title, node: [said, tables, forms], refresh };
 }
 
 // Asks before something is gone.
@@ -59,9 +70,15 @@ function sure(text, go) {
   dialog.showModal();
 }
 
-const form = (label, go, ...fields) => el("form", { class: "bar card", "aria-label": label, submit: (event) => {
+// A form that is empty again once what was entered is taken.
+const form = (label, go, ...fields) => el("form", { class: "bar card", "aria-label": label, submit: async (event) => {
   event.preventDefault();
-  go(Object.fromEntries(new FormData(event.target)), event.target);
+  const form = event.target;
+  const entered = Object.fromEntries(new FormData(form));
+  const inputs = [...form.querySelectorAll("input")];
+  const values = inputs.map((input) => input.value);
+  form.reset();
+  if (await go(entered) === false) inputs.forEach((input, index) => { input.value = values[index]; });
 } }, fields);
 const field = (label, attributes) => el("label", {}, label, el("input", attributes));
 const select = (label, name, options, change) => el("label", {}, label, el("select", { name, change },
@@ -81,13 +98,27 @@ function itemColumns(told, act) {
 
 export function configuration() {
   let chosen = null;
-  return watched("Configuration", (told, act) => {
+  const tables = (told, act) => {
+    const common = [
+      { name: "Connection", of: (item) => connectionOf(told, item)?.name },
+      { name: "Filter Name", kind: "text", of: (item) => filterOf(told, item) },
+    ];
+    const metric = { name: "Metric Name", kind: "text", of: (item) => item.metric };
+    return [
+      table("Metrics", [metric, ...common, ...itemColumns(told, act)], told.items.filter((item) => !isLens(item))),
+      el("h2", {}, ""),
+      table("MetricLens", [{ name: "Dimension Name", kind: "text", of: (item) => dimensionOf(told, item) }, ...common, metric,
+        ...itemColumns(told, act)], told.items.filter(isLens)),
+    ];
+  };
+  return watched("Configuration", tables, (told, act) => {
     if (told.connections.length === 0) {
       return [el("p", {}, "Nothing is connected yet. ", el("a", { href: "#/security" }, "Security Settings"), " has the first step.")];
     }
     const adders = el("div", {});
     const fill = () => {
-      const connection = told.connections.find((one) => one.id === chosen) ?? told.connections[0];
+      const connection = told.connections.find((one) => one.id === chosen)
+        ?? told.connections.find((one) => one.status === "OK") ?? told.connections[0];
       const filters = (connection.choices.filters ?? []).map(([name, id]) => [id, name]);
       const dimensions = (connection.choices.dimensions ?? []).map(([name, id]) => [id, name]);
       const add = (values) => act("item", { connection: connection.id, ...values }, "Added.");
@@ -102,21 +133,19 @@ export function configuration() {
           select("Filter Name", "filter", filters), el("label", {}, "Units", unit), el("button", {}, "Add metric")),
         form("Add a MetricLens", add,
           select("Dimension Name", "dimension", dimensions), select("Filter Name", "filter", filters),
-          select("Metric Name", "metric", LENSES.map((name) => [name, name])), el("button", {}, "Add MetricLens")));
+          select("Metric Name", "metric", LENSES.map((name) => [name, name])), el("button", {}, "Add MetricLens")),
+        form("Create a filter", (values) => act("filter", { id: connection.id, ...values }, "The service shows the filter."),
+          field("New filter", { name: "name", required: true, maxlength: 100 }),
+          select("Field", "field", (connection.choices.fields ?? []).map((one) => [one.field, one.field])),
+          select("Is", "op", ["equals", "notequals", "contains", "notcontains"].map((name) => [name, name])),
+          field("Text", { name: "value", required: true, maxlength: 200 }), el("button", {}, "Create filter")),
+        form("Delete a filter", ({ name }) => sure(`Delete the filter ${name} at the service?`, () =>
+          act("filter/remove", { id: connection.id, name }, "The service shows the filter no more.")),
+          select("Filter Name", "name", filters.filter(([, name]) => name !== "All Traffic").map(([, name]) => [name, name])),
+          el("button", { class: "bad" }, "Delete filter")));
     };
     fill();
-    const common = [
-      { name: "Connection", of: (item) => connectionOf(told, item)?.name },
-      { name: "Filter Name", kind: "text", of: (item) => filterOf(told, item) },
-    ];
-    const metric = { name: "Metric Name", kind: "text", of: (item) => item.metric };
-    return [
-      table("Metrics", [metric, ...common, ...itemColumns(told, act)], told.items.filter((item) => !isLens(item))),
-      el("h2", {}, ""),
-      table("MetricLens", [{ name: "Dimension Name", kind: "text", of: (item) => dimensionOf(told, item) }, ...common, metric,
-        ...itemColumns(told, act)], told.items.filter(isLens)),
-      el("h2", {}, "Add"), adders,
-    ];
+    return [el("h2", {}, "Add"), adders];
   });
 }
 
@@ -161,11 +190,13 @@ export function lensResults() {
 
 export function security() {
   const values = { name: "", base_url: location.origin, user: "", interval_s: 60 };
-  let edited = null;
-  return watched("Security Settings", (told, act) => {
-    const place = el("div", {});
-    const entry = (connection) => {
-      edited = connection?.id ?? null;
+  const place = el("div", {});
+  let entry = null;
+  const body = (one, change) => ({ id: one.id, name: one.name, base_url: one.base_url, user: one.user, bypass_proxy: one.bypass_proxy,
+    interval_s: one.interval_s, account: one.account, ...change });
+  const forms = (told, act) => {
+    entry = (connection) => {
+      const edited = connection?.id;
       const now = connection ?? values;
       place.replaceChildren(form(edited ? "Change the connection" : "Add a connection", async (entered) => {
         const body = {
@@ -174,7 +205,7 @@ export function security() {
         };
         if (edited) body.id = edited;
         if (entered.password !== "") body.password = entered.password;
-        await act("connection", body, "Saved.");
+        return act("connection", body, "Saved.");
       },
       field("Name", { name: "name", required: true, maxlength: 100, value: now.name }),
       field("IP address/host (URL)", { name: "base_url", type: "url", required: true, value: now.base_url }),
@@ -186,25 +217,24 @@ export function security() {
       edited && el("button", { type: "button", click: () => entry(null) }, "Cancel")));
     };
     entry(null);
-    const body = (one, change) => ({ id: one.id, name: one.name, base_url: one.base_url, user: one.user, bypass_proxy: one.bypass_proxy,
-      interval_s: one.interval_s, account: one.account, ...change });
-    return [
+    return [el("h2", {}, "Add or change"), place];
+  };
+  return watched("Security Settings", (told, act) => [
       table("Connections", [
         { name: "Name", kind: "text", of: (one) => one.name },
         { name: "IP address/host", kind: "text", of: (one) => one.base_url },
         { name: "User", kind: "text", of: (one) => one.user },
         { name: "Password", of: (one) => (one.has_password ? "set" : "none") },
-        { name: "Proxy", of: (one) => (one.bypass_proxy ? "bypassed" : "as the environment says") },
+        { name: "Proxy", of: (one) => (one.bypass_proxy ? "bypassed" : "environment's") },
         { name: "Account", of: (one) => el("select", { "aria-label": `Account of ${one.name}`, change: (event) =>
           act("connection", body(one, { account: event.target.value }), "Account chosen.") },
         (one.choices.accounts ?? []).map(([name, id]) => el("option", { value: id, selected: id === one.account }, name))) },
-        { name: "Status", of: (one) => chip(one.status === "OK" ? "good" : "bad", one.status || "not asked yet") },
+        { name: "Status", of: (one) => chip(one.status === "OK" ? "good" : "bad", one.status === "OK" ? "OK" : "Error") },
+        { name: "Note", kind: "text", of: (one) => (one.status === "OK" ? "" : one.status || "not asked yet") },
         { name: "Ask again", of: (one) => el("button", { click: () => act("connection/offers", { id: one.id }, "Asked.") }, "Ask again") },
         { name: "Change", of: (one) => el("button", { click: () => entry(one) }, "Change") },
         { name: "Remove", of: (one) => el("button", { class: "bad", click: () =>
           sure(`Remove ${one.name} and all that is polled of it?`, () => act("connection/remove", { id: one.id }, "Removed.")) }, "Remove") },
       ], told.connections),
-      el("h2", {}, "Add or change"), place,
-    ];
-  });
+  ], forms);
 }

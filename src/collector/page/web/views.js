@@ -179,12 +179,40 @@ export function dimensions(query) {
   return { title: "Dimensions", node: [bar, node], refresh };
 }
 
+// Whatever another service says, as text.
+const text = (value) => (value == null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+
+// How long alerts of a kind are kept: by age or by number.
+function keeping(kind, now, refresh) {
+  const by = now.days != null ? "days" : now.records != null ? "records" : "";
+  const said = el("span", { role: "status", class: "dim" });
+  const options = [["", "10 000 records"], ["days", "so many days"], ["records", "so many records"]];
+  return el("form", { class: "bar", "aria-label": `Delete Configuration, ${kind}`, submit: async (event) => {
+    event.preventDefault();
+    const entered = new FormData(event.target);
+    const body = { kind };
+    if (entered.get("by")) body[entered.get("by")] = Number(entered.get("number"));
+    try {
+      await ask("/ui/connector/received/keep", body);
+      document.activeElement?.blur();
+      await refresh();
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  } },
+  el("label", {}, "Delete Configuration: keep", el("select", { name: "by" },
+    options.map(([value, name]) => el("option", { value, selected: value === by }, name)))),
+  el("label", {}, "Number", el("input", { name: "number", type: "number", min: 1, max: 100000, value: now[by] ?? 100 })),
+  el("button", {}, "Save"), said);
+}
+
 export function alerts() {
   const node = el("div", {});
   const kinds = { critical: "bad", warning: "warn", P1: "bad", P2: "warn" };
   const sent = (row) => (row.sent.length === 0 ? "nowhere" : row.sent.map((one) => `${one.url}: ${one.state}, ${one.tries} tries`).join("; "));
   const refresh = async () => {
-    const { alerts } = await ask("/ui/alerts");
+    const [{ alerts }, received] = await Promise.all([ask("/ui/alerts"), ask("/ui/received")]);
+    if (node.contains(document.activeElement) && document.activeElement.closest("form")) return;
     const of = (kind) => alerts.filter((row) => row.kind === kind);
     node.replaceChildren(
       table("AI alerts", [
@@ -205,7 +233,32 @@ export function alerts() {
         { name: "Condition", of: (row) => row.alert.condition },
         { name: "Sample size", kind: "number", of: (row) => show.count(row.alert.sample_size) },
         { name: "Sent", kind: "text", of: sent },
-      ], of("manual"), "No alert that was set has spoken, or none is set (--alerts)."));
+      ], of("manual"), "No alert that was set has spoken, or none is set (--alerts)."),
+      el("h2", {}, "Received from other services"),
+      table("AI", [
+        { name: "Received", of: (row) => show.date(row.at) },
+        { name: "Severity", of: (row) => chip(kinds[row.alert.severity] ?? "none", text(row.alert.severity)) },
+        { name: "Alert time", kind: "text", of: (row) => text(row.alert.alert_time) },
+        { name: "Metric", of: (row) => text(row.alert.metric_name) },
+        { name: "Value", kind: "number", of: (row) => text(row.alert.value) },
+        { name: "Root cause", kind: "text", of: (row) => text(row.alert.root_cause) },
+        { name: "Account", of: (row) => text(row.alert.account_name) },
+        { name: "Devices", kind: "number", of: (row) => text(row.alert.cumulative_impacted_unique_devices) },
+        { name: "Event", of: (row) => text(row.alert.event_id) },
+      ], received.ai.alerts, "None has been received (--alerts-listen)."),
+      keeping("ai", received.ai, refresh),
+      el("h2", {}, ""),
+      table("Manual", [
+        { name: "Received", of: (row) => show.date(row.at) },
+        { name: "Priority", of: (row) => chip(kinds[row.alert.priority] ?? "none", text(row.alert.priority)) },
+        { name: "Name", kind: "text", of: (row) => text(row.alert.alert_name) },
+        { name: "Metric", of: (row) => text(row.alert.metric_name) },
+        { name: "Filter", kind: "text", of: (row) => text(row.alert.filter_name ?? row.alert.filter_id) },
+        { name: "Condition", of: (row) => text(row.alert.condition) },
+        { name: "Sample size", kind: "number", of: (row) => text(row.alert.sample_size) },
+        { name: "Event", of: (row) => text(row.alert.event_id) },
+      ], received.manual.alerts, "None has been received (--alerts-listen)."),
+      keeping("manual", received.manual, refresh));
   };
   return { title: "Alerts", node: [node], refresh };
 }
