@@ -67,8 +67,10 @@ pub(crate) enum Taken {
 #[serde(default)]
 pub(crate) struct State {
     /// Parts of lines, by the line's number.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     parts: BTreeMap<u32, Vec<String>>,
     /// What cumulative lines have told so far.
+    #[serde(skip_serializing_if = "Sums::is_nothing")]
     cumulative: Sums,
     /// What of the totals that the last line tells is booked.
     playing: u64,
@@ -313,6 +315,10 @@ impl Sums {
             rated,
             dropped: sum(Metric::DroppedFrames),
         }
+    }
+
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 
     /// What of these goes beyond others.

@@ -57,6 +57,7 @@ pub(crate) struct Session {
     pub(crate) patience: u64,
     pub(crate) end: Option<End>,
     /// The last fatal error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
     pub(crate) total: Figures,
     /// Numbers of its messages.

@@ -9,7 +9,7 @@ use stbeacon_core::stb::MediaReport;
 
 use super::story::Piece;
 use super::{Context, Key, Ledger, Session, ToldBy, believable_start, signed};
-use crate::figures::Figures;
+use crate::figures::{Figures, is_nothing};
 use crate::labels::{Known, clipped};
 use crate::time::{MINUTE, UnixMs};
 
@@ -44,14 +44,23 @@ pub(crate) struct State {
 
 /// What a report counts from the beginning of its session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Sums {
+    #[serde(skip_serializing_if = "is_nothing")]
     playing: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
     rebuffering: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
     seeking: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
     seeks: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
     bits: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
     rated: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
     frames: u64,
+    #[serde(skip_serializing_if = "is_nothing")]
     dropped: u64,
 }
 

@@ -247,6 +247,12 @@ fn a_load_arrives_whole() {
     assert_eq!(collector.status()["running_sessions"], 0);
 
     drop(collector);
+    // What is longer than a quarter of a page has a page of its own besides, and the store is three times as large.
+    let store = rusqlite::Connection::open(data.path().join("collector.sqlite")).unwrap();
+    let sql = "SELECT avg(length(state) + length(key) + length(device)) FROM session";
+    let usual: f64 = store.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert!((200.0..960.0).contains(&usual), "{usual} bytes");
+
     let output = load.output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && log.contains("120 × 0"), "{log}");
