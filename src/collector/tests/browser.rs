@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::golden;
-use crate::harness::{Collector, command, lines_of_the_past};
+use crate::harness::{Collector, command, lines_of_the_past, network_of_today};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Name of an element's id in answers (W3C WebDriver, 11).
@@ -196,9 +196,9 @@ fn collector(data: &Path) -> Collector {
     }
     let title: String = TITLE.bytes().map(|byte| format!("%{byte:02X}")).collect();
     assert_eq!(collector.line(&format!("a=I~c=1~d=lab-box~e=0~f=R~w=0~tt={title}")).status, 200);
-    for name in ["media", "network"] {
+    for report in [golden::reports("media"), network_of_today(10)] {
         let mac = "Mac-Address: 00:11:22:33:44:55\r\n";
-        assert_eq!(collector.post("/", mac, golden::reports(name).as_bytes()).status, 200);
+        assert_eq!(collector.post("/", mac, report.as_bytes()).status, 200);
     }
     collector
 }
