@@ -6,6 +6,9 @@
 //!  POST beats ───┘  (HTTP)    (one thread)  └─ roll-ups ─┘                      (HTTP)
 //! ```
 //!
+//! Besides, `page` is what people look at, `alerts` says when something is wrong, and `connector` polls other services and
+//! receives their alerts; what they keep is in `desk`, a small file of its own.
+//!
 //! `time`, `figures`, `filters`, `values`, `labels`, `rules`, `seen`, `session` and `book` are pure: time is an argument. What is not, is
 //! around them.
 
