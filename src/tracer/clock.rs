@@ -1,5 +1,7 @@
 //! The two clocks that are read.
 
+use std::time::Duration;
+
 use nix::time::{ClockId, clock_gettime};
 use stbeacon_core::sleep::Reading;
 use stbeacon_core::time::Millis;
@@ -13,6 +15,13 @@ pub(crate) fn boottime() -> Millis {
 /// which older ones do not offer for `CLOCK_BOOTTIME`; a sink reads it too, for each buffer it synchronises.
 pub(crate) fn monotonic() -> Millis {
     read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// The same, as fine as it is told.
+pub(crate) fn precise() -> Duration {
+    let Ok(time) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return Duration::ZERO };
+    let secs = u64::try_from(time.tv_sec()).unwrap_or(0);
+    Duration::new(secs, u32::try_from(time.tv_nsec()).unwrap_or(0))
 }
 
 /// Both, to tell whether the box has slept.

@@ -67,7 +67,7 @@ pub(crate) fn message(pipeline: &gst::Pipeline, message: &gst::Message) {
                     decoder.qos(dropped, jitter, timestamp.map(gst::ClockTime::nseconds));
                 }
                 Kind::Sink(sink) => sink.qos(processed, dropped),
-                Kind::Input(_) => {}
+                Kind::Input(_) | Kind::Rtp(_) => {}
             }
         }
         gst::MessageView::DurationChanged(_) => {

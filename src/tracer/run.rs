@@ -13,7 +13,7 @@ use stbeacon_core::time::Millis;
 
 use crate::clock;
 use crate::said::{AskDuration, Said};
-use crate::tally::Tally;
+use crate::tally::{Gauges, Tally};
 use crate::watch::{Kind, Medium, Watch};
 
 /// A stall is at least this long without a frame, and this many frames long.
@@ -270,7 +270,7 @@ impl Run {
             self.held.iter().any(|held| match held.watch.kind() {
                 Kind::Decoder(decoder) => decoder.medium() == Medium::Video,
                 Kind::Sink(sink) => sink.medium() == Some(Medium::Video),
-                Kind::Input(_) => false,
+                Kind::Input(_) | Kind::Rtp(_) => false,
             })
         };
         first(Medium::Video).or_else(|| first(Medium::Audio).filter(|_| !pictures()))
@@ -300,7 +300,12 @@ impl Run {
             }
             !gone
         });
-        let mut counters = self.told.since(self.reported).counters();
+        let gauges = self.held.iter().filter_map(|held| match held.watch.kind() {
+            Kind::Rtp(rtp) => Some(rtp.gauges()),
+            _ => None,
+        });
+        let gauges = gauges.fold(Gauges::default(), Gauges::worse);
+        let mut counters = self.told.since(self.reported).counters(gauges);
         if counters.ts == TsView::None && self.hides_ts() {
             counters.ts = TsView::Unavailable;
         }
@@ -318,7 +323,7 @@ impl Run {
         self.held.iter().any(|held| match held.watch.kind() {
             Kind::Sink(sink) => sink.demuxes(),
             Kind::Input(input) => input.hides_ts(),
-            Kind::Decoder(_) => false,
+            Kind::Decoder(_) | Kind::Rtp(_) => false,
         })
     }
 

@@ -80,6 +80,32 @@ fn cut_packets_are_counted_as_the_oracle_counts(
     Ok(())
 }
 
+/// The cheap indicators of TR 101 290 besides continuity: what a header alone says.
+#[rstest]
+fn flagged_scrambled_and_misplaced_packets_are_in_the_extension(
+    #[values(Way::Tracers, Way::Preload)] way: Way,
+) -> Result<(), Error> {
+    let mut content = Recipe::ts(Video::H264, Audio::Aac, 75).make()?.content()?;
+    let audio = |(_, packet): &(usize, ts::Packet<'_>)| packet.pid() == VIDEO_PID + 1;
+    let places: Vec<_> =
+        ts::packets(&content).enumerate().filter(audio).map(|(at, _)| at * ts::PACKET).collect();
+    for (at, byte, bits) in [(10, 1, 0x80), (20, 1, 0x80), (30, 1, 0x80), (40, 3, 0x80), (41, 3, 0xc0)] {
+        content[places[at] + byte] |= bits;
+    }
+    // One by itself is a wrong sync byte; two in a row are a loss of sync too.
+    for at in [places[50], places[60], places[70], places[70] + ts::PACKET] {
+        content[at] = 0;
+    }
+    let (_dir, path) = written(&content)?;
+    let stb = Stb::start_with(|options| DaemonOptions { extended: true, ..options })?;
+    let run = stb.watch(stb.player(way)?.gst_launch(&pipeline(&path))?)?;
+    let qoe = run.media.qoe.ok_or_else(|| Error::new("no extension"))?;
+    let told = ["transport_errors", "scrambled_packets", "sync_byte_errors", "sync_losses"]
+        .map(|name| qoe[name].as_u64());
+    assert_eq!(told, [3, 2, 4, 1].map(Some), "{qoe}");
+    Ok(())
+}
+
 /// Presentation time and length of each frame that comes out of a decoder, in ns, and how many units went in; told
 /// by `identity`, without our tracer.
 fn decoded(path: &Path, decoder: &str) -> Result<(u64, Vec<(u64, u64)>), Error> {

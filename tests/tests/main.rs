@@ -24,6 +24,7 @@ mod losses;
 mod netlink;
 mod outages;
 mod resets;
+mod rtp;
 mod service;
 mod stalls;
 mod streams;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use stbeacon_core::player::{Frames, TsView};
-use stbeacon_core::stb::Duplex;
+use stbeacon_core::stb::{Duplex, RtpFigures};
 
 use super::report::{
     ErrorStatus, HeartbeatStatus, InForce, InterfaceStatus, LineStatus, OutletStatus, PlayerStatus,
@@ -188,7 +188,21 @@ fn write_session(out: &mut String, session: &SessionStatus) -> std::fmt::Result 
     let ts = match counts.ts {
         TsView::None => "no transport stream".to_owned(),
         TsView::Seen => {
-            format!("{} discontinuities, about {} packets lost", counts.discontinuities, counts.lost_packets)
+            let mut ts = format!(
+                "{} discontinuities, about {} packets lost",
+                counts.discontinuities, counts.lost_packets
+            );
+            for (count, what) in [
+                (counts.sync_losses, "losses of sync"),
+                (counts.sync_byte_errors, "wrong sync bytes"),
+                (counts.transport_errors, "packets flagged as erroneous"),
+                (counts.scrambled_packets, "packets scrambled"),
+            ] {
+                if count > 0 {
+                    write!(ts, ", {count} {what}")?;
+                }
+            }
+            ts
         }
         TsView::Unavailable => "transport stream out of sight".to_owned(),
     };
@@ -203,6 +217,24 @@ fn write_session(out: &mut String, session: &SessionStatus) -> std::fmt::Result 
         write!(out, ", at {}", duration(position))?;
     }
     writeln!(out)?;
+    if counts.rtp.received > 0 {
+        let rtp = RtpFigures::from(counts.rtp);
+        let ms = |us: u64| format!("{}.{:02} ms", us / 1000, us % 1000 / 10);
+        writeln!(
+            out,
+            "    RTP: {} packets, {} lost in {} gaps, {} out of order, {} twice; jitter {}, at most {}; MDI at worst \
+             {}:{}",
+            rtp.packets,
+            rtp.lost,
+            rtp.gaps,
+            rtp.reordered,
+            rtp.duplicates,
+            ms(rtp.jitter_us),
+            ms(rtp.jitter_max_us),
+            ms(rtp.mdi_delay_factor_us),
+            rtp.mdi_media_loss
+        )?;
+    }
     if let Some(error) = &session.error {
         writeln!(out, "    {} errors, last {}: {}", session.errors, error.code, error.message)?;
     }

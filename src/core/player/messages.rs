@@ -89,6 +89,7 @@ fn code() -> Vec<(&'static str, &'static str, &'static [&'static str])> {
         ("counters", "", names::<Counters>()),
         ("counters", "video.", names::<Frames>()),
         ("counters", "audio.", names::<Frames>()),
+        ("counters", "rtp.", names::<Rtp>()),
         ("seek", "", names::<Seek>()),
         ("bitrate", "", names::<Bitrate>()),
         ("buffering", "", names::<Buffering>()),

@@ -127,6 +127,10 @@ pub struct Message {
 
 /// What happened in a player.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all messages are the largest, counters: none allocates"
+)]
 pub enum Event {
     /// First message of a connection: who speaks.
     Hello(Hello),
@@ -235,8 +239,19 @@ pub struct Counters {
     pub lost_packets: u64,
     /// Counter jumps exactly at the first packet of an HLS fragment; never part of `discontinuities`.
     pub fragment_jumps: u64,
+    /// How often packets could not be found any more (ETSI TR 101 290, 1.1).
+    pub sync_losses: u64,
+    /// Packets with a wrong sync byte (1.2).
+    pub sync_byte_errors: u64,
+    /// Packets that whoever received them had flagged as erroneous (2.1).
+    pub transport_errors: u64,
+    /// Packets whose payload is scrambled.
+    pub scrambled_packets: u64,
     /// Whether `discontinuities` could be counted at all.
     pub ts: TsView,
+    /// What happened on the way to a stream that comes by RTP; absent for any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtp: Option<Rtp>,
     /// Where the playhead is, in ms; absent while unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
@@ -249,6 +264,32 @@ pub struct Counters {
     /// Pictures rendered a second over the last period; absent while unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
+}
+
+/// `counters.rtp`: all RTP streams of the session together. Times in µs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rtp {
+    /// Packets that arrived.
+    pub received: u64,
+    /// Packets that were missing when a later one arrived, by their sequence numbers (RFC 3550).
+    pub missing: u64,
+    /// Of those: packets that arrived after all.
+    pub recovered: u64,
+    /// How often some were missing, however many.
+    pub gaps: u64,
+    /// Packets that arrived behind a later one.
+    pub reordered: u64,
+    /// Packets that had arrived already.
+    pub duplicates: u64,
+    /// Interarrival jitter (RFC 3550 §6.4.1), now.
+    pub jitter: u64,
+    /// The greatest so far.
+    pub jitter_max: u64,
+    /// Delay factor of the media delivery index (RFC 4445 §3.1): the greatest of all seconds so far.
+    pub delay_factor: u64,
+    /// Media loss rate of that index (§3.2): packets lost or out of order in the worst second so far.
+    pub media_loss: u64,
 }
 
 /// Frames of one kind of medium.

@@ -5,10 +5,12 @@
 
 mod mdi;
 mod packet;
+mod rate;
 mod receiver;
 
 pub use self::mdi::{Index, Mdi};
 pub use self::packet::{Header, Packet, PacketError};
+pub use self::rate::Rate;
 pub use self::receiver::{Counts, MAX_DROPOUT, MAX_MISORDER, Place, Receiver};
 
 /// Ticks per second of the timestamps of MPEG-2 transport streams and most video (RFC 2250 §3.4, RFC 3551 §5).

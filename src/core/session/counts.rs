@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::player::{Counters, Frames, TsView};
+use crate::player::{Counters, Frames, Rtp, TsView};
 
 /// What was counted in a session so far: only ever grows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +19,23 @@ pub struct Counts {
     pub lost_packets: u64,
     /// Counter jumps at the first packet of a fragment.
     pub fragment_jumps: u64,
+    /// How often packets of the transport stream could not be found any more.
+    #[serde(default)]
+    pub sync_losses: u64,
+    /// Transport packets with a wrong sync byte.
+    #[serde(default)]
+    pub sync_byte_errors: u64,
+    /// Transport packets flagged as erroneous.
+    #[serde(default)]
+    pub transport_errors: u64,
+    /// Transport packets whose payload is scrambled.
+    #[serde(default)]
+    pub scrambled_packets: u64,
     /// Whether transport packets were seen.
     pub ts: TsView,
+    /// What happened on the way to a stream that comes by RTP.
+    #[serde(default)]
+    pub rtp: Rtp,
 }
 
 /// Adds up a player's totals across the elements that keep them.
@@ -62,13 +77,18 @@ impl Counting {
         if new.ts != TsView::None {
             self.sum.ts = new.ts;
         }
+        let (worst, now) = (&mut self.sum.rtp, &new.rtp);
+        worst.jitter = now.jitter;
+        worst.jitter_max = worst.jitter_max.max(now.jitter_max);
+        worst.delay_factor = worst.delay_factor.max(now.delay_factor);
+        worst.media_loss = worst.media_loss.max(now.media_loss);
         self.last = new;
     }
 }
 
 impl Counts {
-    const fn totals(&self) -> [u64; 14] {
-        let Self { video: v, audio: a, .. } = self;
+    const fn totals(&self) -> [u64; 24] {
+        let Self { video: v, audio: a, rtp: r, .. } = self;
         [
             v.decoded,
             v.dropped,
@@ -84,11 +104,21 @@ impl Counts {
             self.discontinuities,
             self.lost_packets,
             self.fragment_jumps,
+            self.sync_losses,
+            self.sync_byte_errors,
+            self.transport_errors,
+            self.scrambled_packets,
+            r.received,
+            r.missing,
+            r.recovered,
+            r.gaps,
+            r.reordered,
+            r.duplicates,
         ]
     }
 
-    const fn totals_mut(&mut self) -> [&mut u64; 14] {
-        let Self { video: v, audio: a, bytes, discontinuities, lost_packets, fragment_jumps, .. } = self;
+    const fn totals_mut(&mut self) -> [&mut u64; 24] {
+        let Self { video: v, audio: a, rtp: r, .. } = self;
         [
             &mut v.decoded,
             &mut v.dropped,
@@ -100,19 +130,40 @@ impl Counts {
             &mut a.failed,
             &mut a.corrupted,
             &mut a.lost,
-            bytes,
-            discontinuities,
-            lost_packets,
-            fragment_jumps,
+            &mut self.bytes,
+            &mut self.discontinuities,
+            &mut self.lost_packets,
+            &mut self.fragment_jumps,
+            &mut self.sync_losses,
+            &mut self.sync_byte_errors,
+            &mut self.transport_errors,
+            &mut self.scrambled_packets,
+            &mut r.received,
+            &mut r.missing,
+            &mut r.recovered,
+            &mut r.gaps,
+            &mut r.reordered,
+            &mut r.duplicates,
         ]
     }
 }
 
 impl From<&Counters> for Counts {
     fn from(counters: &Counters) -> Self {
-        let Counters { video, audio, bytes, discontinuities, lost_packets, fragment_jumps, ts, .. } =
-            *counters;
-        Self { video, audio, bytes, discontinuities, lost_packets, fragment_jumps, ts }
+        Self {
+            video: counters.video,
+            audio: counters.audio,
+            bytes: counters.bytes,
+            discontinuities: counters.discontinuities,
+            lost_packets: counters.lost_packets,
+            fragment_jumps: counters.fragment_jumps,
+            sync_losses: counters.sync_losses,
+            sync_byte_errors: counters.sync_byte_errors,
+            transport_errors: counters.transport_errors,
+            scrambled_packets: counters.scrambled_packets,
+            ts: counters.ts,
+            rtp: counters.rtp.unwrap_or_default(),
+        }
     }
 }
 
@@ -147,6 +198,17 @@ mod tests {
         counting.update(&bytes(1_000));
         counting.update(&bytes(1_010));
         assert_eq!(counting.sum().bytes, 10);
+    }
+
+    #[test]
+    fn of_what_is_no_total_the_worst_is_kept() {
+        let mut counting = Counting::default();
+        for (jitter, media_loss) in [(3, 1), (9, 0), (5, 7), (4, 2)] {
+            let rtp = Rtp { jitter, jitter_max: jitter, media_loss, received: 10, ..Rtp::default() };
+            counting.update(&Counters { rtp: Some(rtp), ..Counters::default() });
+        }
+        let expected = Rtp { jitter: 4, jitter_max: 9, media_loss: 7, received: 10, ..Rtp::default() };
+        assert_eq!(counting.sum().rtp, expected);
     }
 
     proptest! {

@@ -57,7 +57,7 @@ use serde::Serializer;
 pub use self::decode::{DecodeError, Decoded, Received, Skipped, decode_batch, receive_batch};
 pub use self::kept::Kept;
 pub use self::measured::{Measured, MediaOptions};
-pub use self::qoe::{AgentAnswers, AgentDrops, AgentFigures, PerMedium, Qoe};
+pub use self::qoe::{AgentAnswers, AgentDrops, AgentFigures, PerMedium, Qoe, RtpFigures};
 pub use self::redact::redact;
 pub use self::report::{
     Duplex, FrameCounts, InterfaceStat, Media, MediaReport, Network, NetworkReport, Report, Span,

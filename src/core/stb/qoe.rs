@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::measured::MediaOptions;
 use super::redact::{redact, redact_text};
-use crate::player::{CloseReason, Frames, TsView};
+use crate::player::{CloseReason, Frames, Rtp, TsView};
 use crate::session::Snapshot;
 
 /// Quality of experience of one play-back. Unknown text is `""`, an unknown number is 0.
@@ -48,12 +48,22 @@ pub struct Qoe {
     pub frames_lost: PerMedium,
     /// Frames that came out of the decoder flagged corrupted; they are in `frames_failed` too.
     pub frames_corrupted: PerMedium,
-    /// Whether transport packets could be seen: only then do the next two, and `discontinuties`, say anything.
+    /// Whether transport packets could be seen: only then do the next six, and `discontinuties`, say anything.
     pub ts: TsView,
     /// Estimate of the transport packets lost in discontinuities.
     pub lost_packets: u64,
     /// Counter jumps at the first packet of a fragment; never part of `discontinuties`.
     pub fragment_jumps: u64,
+    /// How often packets could not be found any more (ETSI TR 101 290, 1.1).
+    pub sync_losses: u64,
+    /// Packets with a wrong sync byte (1.2).
+    pub sync_byte_errors: u64,
+    /// Packets that whoever received them had flagged as erroneous (2.1).
+    pub transport_errors: u64,
+    /// Packets whose payload is scrambled.
+    pub scrambled_packets: u64,
+    /// What happened on the way to a stream that came by RTP; all 0 for any other.
+    pub rtp: RtpFigures,
     /// How many errors the player told.
     pub errors: u64,
     /// The last error, a fatal one before any other: the player's code.
@@ -76,6 +86,32 @@ pub struct Qoe {
     pub height: u32,
     /// The agent itself, when the report was taken.
     pub agent: AgentFigures,
+}
+
+/// RTP streams of one play-back together. Times in µs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
+#[serde(default)]
+pub struct RtpFigures {
+    /// Packets that arrived.
+    pub packets: u64,
+    /// Packets that never arrived, by their sequence numbers (RFC 3550).
+    pub lost: u64,
+    /// How often some were missing, however many, and whether or not they came later.
+    pub gaps: u64,
+    /// Packets that arrived behind a later one.
+    pub reordered: u64,
+    /// Packets that had arrived already.
+    pub duplicates: u64,
+    /// Interarrival jitter (RFC 3550) at the end.
+    pub jitter_us: u64,
+    /// The greatest.
+    pub jitter_max_us: u64,
+    /// Delay factor of the media delivery index (RFC 4445): the greatest of all seconds; 0 where the stream's rate is
+    /// not known.
+    pub mdi_delay_factor_us: u64,
+    /// Media loss rate of that index: packets lost or out of order in the worst second.
+    pub mdi_media_loss: u64,
 }
 
 /// How the agent that tells all this fares: what it holds and what it has lost, so that silence can be told from
@@ -197,6 +233,11 @@ impl Qoe {
             ts: counts.ts,
             lost_packets: counts.lost_packets,
             fragment_jumps: counts.fragment_jumps,
+            sync_losses: counts.sync_losses,
+            sync_byte_errors: counts.sync_byte_errors,
+            transport_errors: counts.transport_errors,
+            scrambled_packets: counts.scrambled_packets,
+            rtp: counts.rtp.into(),
             errors: snapshot.errors,
             error_code: error.code,
             error_message,
@@ -227,6 +268,23 @@ impl Qoe {
         }
         fields.retain(|name, value| reads(name, value));
         Self::deserialize(Value::Object(fields)).ok()
+    }
+}
+
+impl From<Rtp> for RtpFigures {
+    fn from(rtp: Rtp) -> Self {
+        let Rtp { received, missing, recovered, gaps, reordered, duplicates, .. } = rtp;
+        Self {
+            packets: received,
+            lost: missing.saturating_sub(recovered),
+            gaps,
+            reordered,
+            duplicates,
+            jitter_us: rtp.jitter,
+            jitter_max_us: rtp.jitter_max,
+            mdi_delay_factor_us: rtp.delay_factor,
+            mdi_media_loss: rtp.media_loss,
+        }
     }
 }
 

@@ -107,7 +107,10 @@ fn played(url: &str) -> Snapshot {
         {{"v":1,"type":"seek","at":32000,"session":"412-1","phase":"end"}}
         {{"v":1,"type":"counters","at":40000,"session":"412-1",
           "video":{{"decoded":700,"dropped":3,"failed":2,"corrupted":1,"lost":6}},"audio":{{"decoded":1200,"lost":4}},
-          "bytes":12500000,"discontinuities":5,"lost_packets":9,"fragment_jumps":1,"ts":"seen"}}
+          "bytes":12500000,"discontinuities":5,"lost_packets":9,"fragment_jumps":1,
+          "sync_losses":2,"sync_byte_errors":6,"transport_errors":7,"scrambled_packets":8,
+          "rtp":{{"received":90,"missing":8,"recovered":3,"gaps":4,"reordered":3,"duplicates":1,"jitter":700,
+          "jitter_max":9000,"delay_factor":41000,"media_loss":6}},"ts":"seen"}}
         {{"v":1,"type":"error","at":40100,"session":"412-1","code":"http-404",
           "message":"no http://user:s3cret@host/next?token=s3cret","fatal":true}}
         {{"v":1,"type":"close","at":40500,"session":"412-1","reason":"error"}}"#
@@ -360,6 +363,21 @@ fn qoe() -> impl Strategy<Value = Qoe> {
                 ts,
                 lost_packets: n[16],
                 fragment_jumps: n[17],
+                sync_losses: n[9],
+                sync_byte_errors: n[10],
+                transport_errors: n[11],
+                scrambled_packets: n[12],
+                rtp: RtpFigures {
+                    packets: n[9],
+                    lost: n[10],
+                    gaps: n[11],
+                    reordered: n[12],
+                    duplicates: n[13],
+                    jitter_us: n[14],
+                    jitter_max_us: n[15],
+                    mdi_delay_factor_us: n[16],
+                    mdi_media_loss: n[17],
+                },
                 errors: n[18],
                 error_code,
                 error_message,

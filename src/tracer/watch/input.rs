@@ -28,6 +28,10 @@ pub(crate) struct Input {
     discontinuities: AtomicU64,
     lost_packets: AtomicU64,
     fragment_jumps: AtomicU64,
+    sync_losses: AtomicU64,
+    sync_byte_errors: AtomicU64,
+    transport_errors: AtomicU64,
+    scrambled_packets: AtomicU64,
     /// Its buffers hold no stream to look at, as the table of elements says.
     hides: bool,
     /// A transport stream went in, and could not be looked at.
@@ -73,6 +77,10 @@ impl Input {
             discontinuities: AtomicU64::new(0),
             lost_packets: AtomicU64::new(0),
             fragment_jumps: AtomicU64::new(0),
+            sync_losses: AtomicU64::new(0),
+            sync_byte_errors: AtomicU64::new(0),
+            transport_errors: AtomicU64::new(0),
+            scrambled_packets: AtomicU64::new(0),
         }
     }
 
@@ -125,6 +133,10 @@ impl Input {
             discontinuities: self.discontinuities.load(Ordering::Relaxed),
             lost_packets: self.lost_packets.load(Ordering::Relaxed),
             fragment_jumps: self.fragment_jumps.load(Ordering::Relaxed),
+            sync_losses: self.sync_losses.load(Ordering::Relaxed),
+            sync_byte_errors: self.sync_byte_errors.load(Ordering::Relaxed),
+            transport_errors: self.transport_errors.load(Ordering::Relaxed),
+            scrambled_packets: self.scrambled_packets.load(Ordering::Relaxed),
             ..Tally::default()
         }
     }
@@ -153,6 +165,10 @@ impl Input {
             self.discontinuities.store(counts.discontinuities, Ordering::Relaxed);
             self.lost_packets.store(counts.lost_packets, Ordering::Relaxed);
             self.fragment_jumps.store(counts.fragment_jumps, Ordering::Relaxed);
+            self.sync_losses.store(counts.sync_losses, Ordering::Relaxed);
+            self.sync_byte_errors.store(counts.sync_byte_errors, Ordering::Relaxed);
+            self.transport_errors.store(counts.transport_errors, Ordering::Relaxed);
+            self.scrambled_packets.store(counts.scrambled, Ordering::Relaxed);
         }
     }
 }

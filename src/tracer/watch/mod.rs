@@ -7,6 +7,7 @@ mod input;
 mod level;
 mod passes;
 mod readings;
+mod rtp;
 mod sink;
 mod slots;
 mod upstream;
@@ -20,6 +21,7 @@ use gstreamer::prelude::*;
 
 pub(crate) use self::decoder::Decoder;
 pub(crate) use self::input::Input;
+pub(crate) use self::rtp::Rtp;
 pub(crate) use self::sink::{Sink, number_of};
 
 use self::readings::Readings;
@@ -52,6 +54,8 @@ pub(crate) enum Kind {
     Sink(Arc<Sink>),
     /// Where the stream enters a demuxer, or a transport-stream parser.
     Input(Arc<Input>),
+    /// Where packets of an RTP stream arrive.
+    Rtp(Arc<Rtp>),
 }
 
 impl Watch {
@@ -67,6 +71,7 @@ impl Watch {
             Kind::Decoder(decoder) => decoder.install(element),
             Kind::Sink(sink) => sink.install(element),
             Kind::Input(input) => input.install(element),
+            Kind::Rtp(rtp) => rtp.install(element),
         }
     }
 
@@ -81,6 +86,7 @@ impl Watch {
             Kind::Sink(sink) => sink.read_stats(&element),
             Kind::Decoder(decoder) => decoder.read(&element),
             Kind::Input(input) => input.read(&element),
+            Kind::Rtp(_) => {}
         }
     }
 
@@ -96,6 +102,7 @@ impl Watch {
             Kind::Decoder(decoder) => decoder.tally(),
             Kind::Sink(sink) => sink.tally(),
             Kind::Input(input) => input.tally(),
+            Kind::Rtp(rtp) => rtp.tally(),
         }
     }
 
@@ -116,6 +123,8 @@ enum Role {
     /// Not only parses: what enters it is the stream whole.
     Demuxer,
     TsParser,
+    /// Takes RTP packets in any order, or takes them apart.
+    Rtp,
 }
 
 impl Kind {
@@ -126,6 +135,7 @@ impl Kind {
             Role::Decoder(medium) => Self::Decoder(Arc::new(Decoder::new(medium, readings))),
             Role::Sink => Self::Sink(Arc::new(Sink::new(readings))),
             Role::Demuxer => Self::Input(Arc::new(Input::new(element, true, readings))),
+            Role::Rtp => Self::Rtp(Arc::default()),
             Role::TsParser => Self::Input(Arc::new(Input::new(element, false, readings))),
         })
     }
@@ -172,6 +182,9 @@ fn role_of(element: &gst::Element) -> Option<Role> {
     // What enters an adaptive demuxer are playlists; the stream enters the demuxers behind it.
     if has("Demuxer") && !has("Adaptive") {
         return Some(Role::Demuxer);
+    }
+    if name == "rtpjitterbuffer" || has("Depayloader") {
+        return Some(Role::Rtp);
     }
     (name == "tsparse").then_some(Role::TsParser)
 }

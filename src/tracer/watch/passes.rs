@@ -46,6 +46,10 @@ impl Passes {
             discontinuities: since(kept.discontinuities, counts.discontinuities, base.discontinuities),
             lost_packets: since(kept.lost_packets, counts.lost_packets, base.lost_packets),
             fragment_jumps: since(kept.fragment_jumps, counts.fragment_jumps, base.fragment_jumps),
+            sync_losses: since(kept.sync_losses, counts.sync_losses, base.sync_losses),
+            sync_byte_errors: since(kept.sync_byte_errors, counts.sync_byte_errors, base.sync_byte_errors),
+            transport_errors: since(kept.transport_errors, counts.transport_errors, base.transport_errors),
+            scrambled: since(kept.scrambled, counts.scrambled, base.scrambled),
             ..Counts::default()
         }
     }
