@@ -6,7 +6,7 @@
 //! | [`encode`] | values of a line | what is written is read again; no part is too long |
 //! | [`config`] | a beacon configuration | errors lie in the file; what is taken makes lines that can be read |
 //! | [`player`] | datagrams of players, and what befalls their connections | messages keep their meaning; the journal adds up to the totals; lines and heartbeats can be read |
-//! | [`provisioning`] | a provisioning file | errors lie in the file; nothing secret is explained |
+//! | [`provisioning`] | a file that an integrator writes: provisioning, or the table of elements | errors lie in the file; nothing secret is explained; a table that is written again is the same |
 //! | [`ts`] | a transport stream | however it is cut, the same is counted and found, and what the second opinion counts |
 //! | [`stb`] | the body of a request | what is taken is written and read again |
 //!
@@ -21,6 +21,7 @@
 )]
 
 pub mod config;
+mod elements;
 pub mod encode;
 pub mod line;
 pub mod player;

@@ -1,13 +1,14 @@
-//! Provisioning files.
+//! Files that an integrator writes: provisioning, and the table of elements.
 
 use stbeacon_core::provisioning::{HttpUrl, Provisioning};
 use stbeacon_core::stb::redact;
 
-/// Reads a provisioning file, and explains it.
+/// Reads a provisioning file, and explains it; and the same as a table of elements, for what is fuzzed is shared by both.
 ///
 /// # Panics
 /// Where something does not hold.
 pub fn check(data: &[u8]) {
+    crate::elements::check(data);
     let parsed = match Provisioning::parse_bytes(data) {
         Ok(parsed) => parsed,
         Err(error) => {

@@ -15,6 +15,8 @@ use stbeacon_core::ts::testing::{Muxer, mux, pat_section, pmt_section};
 const PROTOCOL: &str = include_str!("../../src/core/player/mod.rs");
 const MESSAGES: &str = include_str!("../../src/core/player/MESSAGES.md");
 const PROVISIONING: &str = include_str!("../../src/core/provisioning/mod.rs");
+const ELEMENTS: &str = include_str!("../../src/core/elements/mod.rs");
+const BUILTIN_ELEMENTS: &str = include_str!("../../src/core/elements/builtin.toml");
 const CONFIGURATION: &str = include_str!("../../src/core/line/config/mod.rs");
 
 /// The environment variable that names a directory to be filled.
@@ -39,7 +41,7 @@ pub(crate) fn write(directory: &Path) -> io::Result<()> {
         Seeds::new("encode", values(), keys()),
         Seeds::new("config", configurations(), words(CONFIGURATION)),
         Seeds::new("player", histories(), words(&format!("{PROTOCOL}{MESSAGES}"))),
-        Seeds::new("provisioning", vec![page(PROVISIONING, "xml").into_bytes()], words(PROVISIONING)),
+        Seeds::new("provisioning", files(), words(&format!("{PROVISIONING}{ELEMENTS}"))),
         Seeds::new("ts", streams(), BTreeSet::from(["G".to_owned()])),
         Seeds::new("stb", bodies(), words(&body_words)),
     ];
@@ -94,6 +96,12 @@ fn words(text: &str) -> BTreeSet<String> {
             || text.contains(&format!("`{word}`"))
     });
     names.map(str::to_owned).collect()
+}
+
+/// A provisioning file, and tables of elements.
+fn files() -> Vec<Vec<u8>> {
+    let texts = [page(PROVISIONING, "xml"), page(ELEMENTS, "toml"), BUILTIN_ELEMENTS.to_owned()];
+    texts.map(String::into_bytes).to_vec()
 }
 
 fn keys() -> BTreeSet<String> {
