@@ -40,6 +40,7 @@ const LAST_WORDS: Millis = Millis(50);
 
 /// What the loop is told.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are the largest, what players say: none allocates")]
 pub(crate) enum Input {
     /// By or about a player.
     Player(Peer, FromPlayer),

@@ -27,6 +27,7 @@ use crate::daemon::Input;
 
 /// What comes from a player.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are the largest, messages: none allocates")]
 pub(crate) enum FromPlayer {
     /// It is there.
     Connected(Connection),

@@ -4,6 +4,7 @@ mod busy;
 mod line;
 mod player;
 mod stb;
+mod tick;
 mod ts;
 
 pub(crate) use self::busy::playing_line;
@@ -27,12 +28,13 @@ pub(crate) struct Case {
 /// Sets one up.
 type Setup = fn() -> Case;
 
-const CASES: [(&str, Setup); 7] = [
+const CASES: [(&str, Setup); 8] = [
     ("p-line", line::playing),
     ("p-line-split", line::split),
     ("p-line-decode", line::decode),
     ("stb-report", stb::encode),
     ("player-datagram", player::decode),
+    ("tick", tick::tick),
     ("ts-clean", ts::clean),
     ("ts-tr101290", ts::full),
 ];

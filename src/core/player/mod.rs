@@ -84,7 +84,7 @@ mod app;
 mod messages;
 mod wire;
 
-use std::sync::Arc;
+use std::fmt;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -185,9 +185,15 @@ pub enum SessionEvent {
     Close(CloseReason),
 }
 
-/// The name of a session: 1 to [`MAX_SESSION_ID`] bytes without control characters. Copies share the text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(Arc<str>);
+/// The name of a session: 1 to [`MAX_SESSION_ID`] bytes without control characters.
+///
+/// The text lies in it, so that a message that is read takes no allocation for it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId {
+    /// Zero behind the text, which has none: compared byte by byte, they are in the order of the texts.
+    bytes: [u8; MAX_SESSION_ID],
+    length: u8,
+}
 
 /// `hello`: who speaks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -467,42 +473,47 @@ impl SessionId {
     ///
     /// # Errors
     /// Says what is wrong where the text is empty, too long, or has control characters.
-    pub fn try_new(id: impl AsRef<str> + Into<Arc<str>>) -> Result<Self, InvalidSessionId> {
+    pub fn try_new(id: impl AsRef<str>) -> Result<Self, InvalidSessionId> {
         let text = id.as_ref();
-        if text.is_empty() || text.len() > MAX_SESSION_ID || text.chars().any(char::is_control) {
+        let mut bytes = [0; MAX_SESSION_ID];
+        let own = bytes.get_mut(..text.len()).ok_or(InvalidSessionId)?;
+        if text.is_empty() || text.chars().any(char::is_control) {
             return Err(InvalidSessionId);
         }
-        Ok(Self(id.into()))
+        own.copy_from_slice(text.as_bytes());
+        Ok(Self { bytes, length: u8::try_from(text.len()).map_err(|_| InvalidSessionId)? })
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        let text = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
+        // It was text when it came in.
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 
 impl From<SessionId> for String {
     fn from(id: SessionId) -> Self {
-        id.0.as_ref().to_owned()
+        id.as_str().to_owned()
     }
 }
 
 impl Serialize for SessionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
 impl<'de> Deserialize<'de> for SessionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Takes the text where it lies: a datagram's session is copied once.
+        /// Takes the text where it lies.
         struct Text;
 
         impl Visitor<'_> for Text {
             type Value = SessionId;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a session id")
             }
 
@@ -515,9 +526,15 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-impl std::fmt::Display for SessionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SessionId").field(&self.as_str()).finish()
     }
 }
 

@@ -1,5 +1,7 @@
 //! How messages stand in a datagram: one JSON object, an envelope around each body.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -24,7 +26,7 @@ impl Message {
         if kind == "visit" {
             return Ok(Self { at, event: Event::Visit(serde_json::from_slice(datagram)?) });
         }
-        let event = match kind.as_str() {
+        let event = match &*kind {
             "open" => SessionEvent::Open(serde_json::from_slice(datagram)?),
             "resume" => SessionEvent::Resume(serde_json::from_slice::<Wrapped>(datagram)?.totals),
             "state" => SessionEvent::State(serde_json::from_slice::<StateBody>(datagram)?.state),
@@ -45,7 +47,7 @@ impl Message {
             "switching" => SessionEvent::Switching(serde_json::from_slice(datagram)?),
             "ad" => SessionEvent::Ad(serde_json::from_slice(datagram)?),
             "close" => SessionEvent::Close(serde_json::from_slice::<CloseBody>(datagram)?.reason),
-            _ => return Err(DecodeError::UnknownType(kind)),
+            _ => return Err(DecodeError::UnknownType(kind.into_owned())),
         };
         let session = session.ok_or_else(missing_session)?;
         Ok(Self { at, event: Event::Session(session, event) })
@@ -158,12 +160,12 @@ impl Reply {
     pub fn decode(datagram: &[u8]) -> Result<(Millis, Self), DecodeError> {
         let Head { at, kind, session } = Head::decode(datagram)?;
         let session = session.ok_or_else(missing_session)?;
-        match kind.as_str() {
+        match &*kind {
             "reported" => {
                 let Reported { counted } = serde_json::from_slice(datagram)?;
                 Ok((at, Self::Reported { session, counted }))
             }
-            _ => Err(DecodeError::UnknownType(kind)),
+            _ => Err(DecodeError::UnknownType(kind.into_owned())),
         }
     }
 
@@ -191,19 +193,21 @@ const fn all() -> Millis {
 }
 
 /// What every message has; read first, so that the right body can be asked for.
-struct Head {
+struct Head<'d> {
     at: Millis,
-    kind: String,
+    kind: Cow<'d, str>,
     session: Option<SessionId>,
 }
 
-impl Head {
-    fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
+impl<'d> Head<'d> {
+    fn decode(datagram: &'d [u8]) -> Result<Self, DecodeError> {
         #[derive(Deserialize)]
-        struct Wire {
+        struct Wire<'d> {
             v: u32,
             at: Millis,
-            r#type: String,
+            // Where it lies in the datagram: most messages are read without an allocation.
+            #[serde(borrow)]
+            r#type: Cow<'d, str>,
             session: Option<SessionId>,
         }
         if datagram.len() > MAX_DATAGRAM {

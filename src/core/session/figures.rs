@@ -142,7 +142,7 @@ impl Session {
         &self.open.url
     }
 
-    /// Keeps what happens from now on for [`Session::take_facts`].
+    /// Keeps what happens from now on for [`Session::drain_facts`].
     pub(super) fn keep_facts(&mut self) {
         self.facts.get_or_insert_with(Vec::new);
     }
@@ -151,8 +151,9 @@ impl Session {
         self.facts = None;
     }
 
-    pub(super) fn take_facts(&mut self) -> Vec<(Millis, Fact)> {
-        self.facts.as_mut().map(std::mem::take).unwrap_or_default()
+    /// What has happened since the last time; what it was kept in is kept for what comes.
+    pub(super) fn drain_facts(&mut self) -> impl Iterator<Item = (Millis, Fact)> + '_ {
+        self.facts.iter_mut().flat_map(|facts| facts.drain(..))
     }
 
     /// What one who has not followed the session must know of it to follow it from here.

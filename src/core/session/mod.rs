@@ -333,7 +333,7 @@ impl Sessions {
 
     fn note(journal: &mut Option<VecDeque<Entry>>, id: &SessionId, peer: Peer, session: &mut Session) {
         let Some(journal) = journal else { return };
-        let facts = session.take_facts().into_iter();
+        let facts = session.drain_facts();
         journal.extend(facts.map(|(at, fact)| Entry::Session { id: id.clone(), peer, at, fact }));
     }
 
