@@ -6,6 +6,8 @@
 //! stbeacon-bench run NAME TIMES     does the work of one benchmark, and nothing else: for callgrind
 //! stbeacon-bench peer NAME TIMES    does the work of its peer
 //! stbeacon-bench line               the playing line that the benchmarks of lines are about
+//! stbeacon-bench mux FILE BYTES     writes a transport stream of 40 PIDs
+//! stbeacon-bench file FILE          JSON: time of each way to look at such a file in memory, run in turns
 //! ```
 
 #![expect(clippy::expect_used, reason = "a benchmark of something else than it says is worth nothing")]
@@ -26,11 +28,22 @@ fn main() -> ExitCode {
     match *words.as_slice() {
         ["times"] => print(&cases::all().map(measure::times).collect::<Vec<_>>()),
         ["allocations"] => print(&cases::all().map(measure::allocations).collect::<Vec<_>>()),
+        ["mux", file, bytes] => {
+            return done(
+                bytes
+                    .parse()
+                    .map_or_else(|_| Err(format!("{bytes:?} bytes")), |bytes| cases::write_mux(file, bytes)),
+            );
+        }
+        ["file", file] => return done(measure::over_file(file).map(|found| print(&found))),
         ["line"] => println!("{}", cases::playing_line()),
         ["run", name, times] => return run(name, times, |case| case.work),
         ["peer", name, times] => return run(name, times, |case| case.peer_work),
         _ => {
-            eprintln!("usage: stbeacon-bench times | allocations | line | run NAME TIMES | peer NAME TIMES");
+            eprintln!(
+                "usage: stbeacon-bench times | allocations | line | run NAME TIMES | peer NAME TIMES | mux FILE BYTES | \
+                 file FILE"
+            );
             return ExitCode::from(2);
         }
     }
@@ -45,6 +58,12 @@ fn run(name: &str, times: &str, which: impl Fn(Case) -> Box<dyn FnMut()>) -> Exi
     let mut work = which(case);
     (0..times).for_each(|_| work());
     ExitCode::SUCCESS
+}
+
+fn done(result: Result<(), String>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }
 
 fn print(results: &impl Serialize) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::allocations;
-use crate::cases::Case;
+use crate::cases::{self, Case};
 
 /// How often the benchmark and its peer take turns.
 const ROUNDS: usize = 25;
@@ -74,6 +74,35 @@ pub(crate) fn times((name, mut case): (&'static str, Case)) -> Times {
         units: case.units,
         bytes: case.bytes,
     }
+}
+
+/// One way to look at a file's content, in ns a packet.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inside {
+    what: &'static str,
+    best: f64,
+    median: f64,
+}
+
+/// Looks at a file's content in memory, by each way in turn.
+pub(crate) fn over_file(file: &str) -> Result<Vec<Inside>, String> {
+    const ROUNDS: usize = 7;
+    let content = std::fs::read(file).map_err(|e| format!("{file}: {e}"))?;
+    #[expect(clippy::cast_precision_loss, reason = "a few millions")]
+    let packets = (content.len() / stbeacon_core::ts::PACKET) as f64;
+    let mut found = cases::ways().map(|(what, way)| (what, way, Vec::new()));
+    for _ in 0..ROUNDS {
+        for (_, way, times) in &mut found {
+            let start = Instant::now();
+            way(&content);
+            times.push(start.elapsed().as_secs_f64() * 1e9 / packets);
+        }
+    }
+    let inside = found.into_iter().map(|(what, _, times)| {
+        let (best, median) = best_and_median(times);
+        Inside { what, best, median }
+    });
+    Ok(inside.collect())
 }
 
 pub(crate) fn allocations((name, mut case): (&'static str, Case)) -> Allocations {

@@ -5,6 +5,7 @@
 
 mod gates;
 mod overhead;
+mod peers;
 mod program;
 mod table;
 
@@ -24,13 +25,16 @@ machine's load does not change, instructions and allocations, against src/bench/
 
 Usage: cargo xtask bench [--gates | --bless]
        cargo xtask bench tracer [--rounds N]
+       cargo xtask bench peers [--rounds N]
 
   tracer       what the plug-in costs a player, alone: CPU time of a player without it, with it, and with GStreamer's
                own tracers, run in turns; instructions for each buffer; kept in target/bench-tracer.json
+  peers        whole programs beside ours, run in turns: 1 GB of transport stream by ffmpeg, tsparse and TSDuck, as far
+               as they are there, and one look at 1, 50 and 500 interfaces by ip; kept in target/bench-peers.json
 
 Options:
       --rounds N
-               how often each player is run [default: 11]
+               how often each player or program is run [default: 11]
       --gates  only the gates, without any clock: what `cargo xtask test bench` runs
       --bless  sets the gates to what was measured now
   -h, --help   this text
@@ -40,7 +44,7 @@ that the gates were measured with, that gate is left out, and the output says so
 ";
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
-    let (mut only_gates, mut bless, mut only_tracer) = (false, false, false);
+    let (mut only_gates, mut bless, mut only_tracer, mut only_peers) = (false, false, false, false);
     let mut rounds = overhead::ROUNDS;
     while let Some(arg) = args.next()? {
         match arg {
@@ -52,6 +56,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("bless") => bless = true,
             Long("rounds") => rounds = args.value()?.parse()?,
             Value(name) if name == "tracer" => only_tracer = true,
+            Value(name) if name == "peers" => only_peers = true,
             other => return Err(other.unexpected().into()),
         }
     }
@@ -60,11 +65,15 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         overhead::show(rounds)?;
         return Ok(Gates::read()?.check_tracer()?);
     }
+    if only_peers {
+        return Ok(peers::show(rounds)?);
+    }
     if bless {
         return Ok(bless_gates()?);
     }
     if !only_gates {
         show_times()?;
+        peers::show(rounds)?;
         overhead::show(rounds)?;
         Gates::read()?.check_tracer()?;
     }

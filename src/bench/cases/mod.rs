@@ -8,6 +8,7 @@ mod tick;
 mod ts;
 
 pub(crate) use self::busy::playing_line;
+pub(crate) use self::ts::{ways, write_mux};
 
 /// One benchmark.
 pub(crate) struct Case {

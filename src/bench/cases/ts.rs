@@ -1,6 +1,8 @@
 //! The analyser of transport streams.
 
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Write as _;
 
 use stbeacon_core::ts::testing::{Muxer, mux, pat_section, pmt_section};
 use stbeacon_core::ts::{Analyser, Clock, Monitor, PACKET};
@@ -56,14 +58,48 @@ pub(crate) fn full() -> Case {
     }
 }
 
-/// A programme of pictures and sound, the tables that name it, and 38 other PIDs.
+/// The ways to look at a stream in memory, the last one a bare read of its headers.
+#[expect(clippy::type_complexity, reason = "a list of names and functions")]
+pub(crate) fn ways() -> [(&'static str, fn(&[u8])); 3] {
+    [
+        ("continuity", |stream| {
+            let mut analyser = Analyser::default();
+            stream.chunks(SLICE).for_each(|slice| analyser.feed(slice));
+            black_box(analyser.counts());
+        }),
+        ("TR 101 290", |stream| {
+            let mut monitor = Monitor::new(Clock::Pcr);
+            stream.chunks(SLICE).for_each(|slice| monitor.feed(slice));
+            black_box(monitor.counts());
+        }),
+        ("a read of the four header bytes of each", read_headers),
+    ]
+}
+
+/// Writes such a stream, of so many bytes at least.
+pub(crate) fn write_mux(file: &str, bytes: u64) -> Result<(), String> {
+    let mut out = File::create(file).map_err(|e| format!("{file}: {e}"))?;
+    let (mut muxer, mut written, mut from) = (Muxer::new(), 0, 0);
+    while written < bytes {
+        let piece = piece(&mut muxer, from);
+        out.write_all(&piece).map_err(|e| format!("{file}: {e}"))?;
+        written += piece.len() as u64;
+        from += PACKETS;
+    }
+    Ok(())
+}
+
 fn stream() -> Vec<u8> {
+    piece(&mut Muxer::new(), 0)
+}
+
+/// A programme of pictures and sound, the tables that name it, and 38 other PIDs: the packets from `from` on.
+fn piece(muxer: &mut Muxer, from: usize) -> Vec<u8> {
     const VIDEO: u16 = 0x100;
-    let mut muxer = Muxer::new();
     let (pat, pmt) = (pat_section(0, &[(1, 0x20)]), pmt_section(1, VIDEO, &[(0x1b, VIDEO), (0x0f, 0x101)]));
     let mut packets = Vec::with_capacity(PACKETS);
     let mut pids = (0..PIDS - 2).cycle();
-    for n in 0..PACKETS {
+    for n in from..from + PACKETS {
         // 30 ms each, and the same number of counters each time around.
         let clock = (n / BETWEEN) as u64 * 27_000 * 30;
         packets.push(match n % BETWEEN {

@@ -209,14 +209,14 @@ fn measure(tracer: &Path, scene: &Scene, rounds: usize) -> Result<Vec<Cost>, Str
 }
 
 /// CPU time of all programs that were run and have ended, in ms.
-fn children() -> f64 {
+pub(super) fn children() -> f64 {
     let ms = |usage: Usage| usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour at most")]
     let ms = getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0, ms) as f64;
     ms / 1000.0
 }
 
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+pub(super) fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     let at =
         |part: usize| values.get((values.len().saturating_sub(1)) * part / 4).copied().unwrap_or(f64::NAN);

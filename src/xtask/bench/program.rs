@@ -1,7 +1,7 @@
 //! The program that does the work: how it is built, and what it tells.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,17 @@ impl Program {
 
     pub(super) fn allocations(&self) -> Result<Vec<Allocations>, String> {
         self.json("allocations")
+    }
+
+    /// Writes a multiplex of so many bytes.
+    pub(super) fn write_mux(&self, file: &Path, bytes: u64) -> Result<(), String> {
+        run::quietly(run::command(&self.path).arg("mux").arg(file).arg(bytes.to_string()))
+    }
+
+    /// What it takes to analyse a file's content in memory.
+    pub(super) fn over_file<T: for<'de> Deserialize<'de>>(&self, file: &Path) -> Result<T, String> {
+        let text = run::told(run::command(&self.path).arg("file").arg(file))?;
+        serde_json::from_str(&text).map_err(|error| format!("{} file: {error}", self.path.display()))
     }
 
     /// Instructions of one go: what some more goes add to a run, so that setting up is not in it.
