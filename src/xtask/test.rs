@@ -1,5 +1,8 @@
 //! `cargo xtask test`: everything a change must pass.
 
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use lexopt::prelude::*;
@@ -13,7 +16,8 @@ Everything a change must pass. Installs what is missing first.
 
 Usage: cargo xtask test [STEP…]
 
-Without a step, all of them but the last run, in this order:
+Without a step, all of them but the last run, in this order; what goes on a box is built while the tests wait for
+players:
 ";
 
 /// One thing a change must pass.
@@ -72,11 +76,19 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     }
     system::ensure(Needs::All)?;
 
+    let package = chosen.iter().position(|step| step.name == "package");
+    let unit = chosen.iter().position(|step| step.name == "unit");
+    let beside = unit.filter(|unit| package.is_some_and(|package| *unit < package));
+    let mut packing = None;
     let mut results = Vec::new();
-    for step in chosen {
+    for (position, step) in chosen.into_iter().enumerate() {
+        if beside == Some(position) {
+            packing = Some(Aside::start("package").map_err(Failure::from)?);
+        }
         ui::title(&format!("{}: {}", step.name, step.what));
         let start = Instant::now();
-        let result = (step.run)();
+        let begun = packing.take_if(|_| step.name == "package");
+        let result = begun.map_or_else(step.run, Aside::finish);
         if let Err(error) = &result {
             println!("{}", ui::red(error));
         }
@@ -90,6 +102,13 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     }
     let failed = results.iter().filter(|(_, passed, _)| !passed).count();
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} steps failed", results.len()).into()) }
+}
+
+/// A command of this program that uses the processors while the tests wait for clocks and players.
+struct Aside {
+    shown: String,
+    child: Child,
+    printed: PathBuf,
 }
 
 fn fmt() -> Result<(), String> {
@@ -130,25 +149,15 @@ fn deny() -> Result<(), String> {
 }
 
 fn unit() -> Result<(), String> {
-    run::visibly(&mut run::cargo(&[
-        "test",
-        "--workspace",
-        "--exclude",
-        "stbeacon-tests",
-        "--locked",
-        "--quiet",
-    ]))
+    let mut unit = run::cargo(&["test", "--workspace", "--exclude", "stbeacon-tests", "--locked", "--quiet"]);
+    run::visibly(more_threads(&mut unit))
 }
 
 /// The tests that take random histories, with more of them than there is time for in every build.
 fn laws() -> Result<(), String> {
-    // Only what runs the histories is optimised, and overflow is still looked for: every other crate is there already.
-    let optimise = |package: &str| format!("profile.dev.package.{package}.opt-level=2");
-    let optimised = ["stbeacon-core", "proptest"].map(optimise);
-    let optimised = optimised.iter().flat_map(|setting| ["--config", setting]);
     let which = ["--", "beacon::tests::laws", "beacon::tests::oracle", "line::encode", "line::escape"];
     let mut laws = run::cargo(&["test", "--locked", "--quiet", "--package", "stbeacon-core", "--lib"]);
-    run::visibly(laws.args(optimised).args(which).env("PROPTEST_CASES", "10000"))
+    run::visibly(laws.args(which).env("PROPTEST_CASES", "10000"))
 }
 
 fn whole() -> Result<(), String> {
@@ -158,10 +167,19 @@ fn whole() -> Result<(), String> {
     run::visibly(&mut run::cargo(&panicking.collect::<Vec<_>>()))?;
     Artifacts::find().and_then(|artifacts| artifacts.keep_panicking_tracer()).map_err(|e| e.to_string())?;
     run::visibly(&mut run::cargo(&build))?;
-    // They wait more than they compute: for players in real time, for a daemon's periods.
+    run::visibly(more_threads(&mut run::cargo(&[
+        "test",
+        "--package",
+        "stbeacon-tests",
+        "--locked",
+        "--quiet",
+    ])))
+}
+
+/// Tests of whole programs wait more than they compute: for players in real time, for a daemon's periods.
+fn more_threads(tests: &mut Command) -> &mut Command {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) * 2;
-    let mut whole = run::cargo(&["test", "--package", "stbeacon-tests", "--locked", "--quiet"]);
-    run::visibly(whole.env("RUST_TEST_THREADS", threads.to_string()))
+    tests.env("RUST_TEST_THREADS", threads.to_string())
 }
 
 fn page() -> Result<(), String> {
@@ -171,4 +189,36 @@ fn page() -> Result<(), String> {
     run::visibly(&mut run::cargo(&[&test[..], &["--ignored", "browser::"]].concat()))?;
     println!("Screenshots are in {}.", run::target().join("tmp/page").display());
     Ok(())
+}
+
+// === impl Aside ===
+
+impl Aside {
+    /// Starts it at the lowest priority: what it takes of the processors, no test would have used.
+    fn start(name: &str) -> Result<Self, String> {
+        let this = std::env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
+        let printed = run::target().join(format!("{name}.log"));
+        let log = File::create(&printed).map_err(|e| format!("{}: {e}", printed.display()))?;
+        let errors = log.try_clone().map_err(|e| format!("{}: {e}", printed.display()))?;
+        let mut command = run::command("nice");
+        command.args(["-n", "19"]).arg(this).arg(name).stdin(Stdio::null()).stdout(log).stderr(errors);
+        let child = command.spawn().map_err(|e| format!("cargo xtask {name}: {e}"))?;
+        Ok(Self { shown: format!("cargo xtask {name}"), child, printed })
+    }
+
+    /// Waits for it, and shows what it printed.
+    fn finish(mut self) -> Result<(), String> {
+        let status = self.child.wait().map_err(|e| format!("{}: {e}", self.shown))?;
+        let printed = fs::read(&self.printed).map_err(|e| format!("{}: {e}", self.printed.display()))?;
+        println!("{}", String::from_utf8_lossy(&printed).trim_end());
+        if status.success() { Ok(()) } else { Err(format!("`{}` failed: {status}", self.shown)) }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Ended already, mostly: both fail then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
