@@ -174,6 +174,9 @@ impl Stage {
                     .arg(&file);
                 nfpm.env("SOURCE_DATE_EPOCH", cross::epoch());
                 run::quietly(&mut nfpm)?;
+                if format == "ipk" {
+                    squeeze(&file)?;
+                }
                 packages.push(Package { name, format, file });
             }
         }
@@ -209,6 +212,25 @@ fn debian_changelog(package: &str, version: &str) -> Result<String, String> {
         "{package} ({version}) unstable; urgency=medium\n\n  * Version {version}; CHANGELOG.md of the sources tells what has changed.\n\n \
          -- stbeacon maintainers <maintainers@stbeacon.invalid>  {date}"
     ))
+}
+
+/// Compresses what is in an .ipk anew: nfpm's own gzip leaves it a twenty-fifth larger than `gzip -9` does.
+fn squeeze(ipk: &Path) -> Result<(), String> {
+    const SCRIPT: &str = r#"
+        set -eu
+        dir=$(mktemp -d)
+        trap 'rm -rf "$dir"' EXIT
+        tar -xzf "$1" -C "$dir"
+        for part in control data; do
+            gunzip "$dir/$part.tar.gz"
+            gzip -9n "$dir/$part.tar"
+        done
+        cd "$dir"
+        tar --format=gnu --owner=0 --group=0 --numeric-owner --mode=0644 --mtime="@$2" \
+            -cf - ./debian-binary ./control.tar.gz ./data.tar.gz | gzip -9n > "$1"
+    "#;
+    let ipk = std::path::absolute(ipk).map_err(|e| format!("{}: {e}", ipk.display()))?;
+    run::quietly(Command::new("sh").args(["-c", SCRIPT, "sh"]).arg(ipk).arg(cross::epoch()))
 }
 
 /// `gzip -9n`: without a name and a time in it, the same text gives the same bytes.
