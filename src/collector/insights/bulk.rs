@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::get;
 use serde_json::Value;
@@ -50,7 +50,14 @@ async fn find(State(app): State<App>, uri: Uri, query: Asked) -> Response {
     respond(Ok(found.map(crate::filters::Filter::to_json).collect()), uri.path())
 }
 
-async fn add(State(app): State<App>, uri: Uri, body: Bytes) -> Response {
+async fn add(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    if is_from_elsewhere(&headers) {
+        let message = "a page of another site may make no filters".to_owned();
+        return respond(
+            Err(Failure { status: StatusCode::FORBIDDEN, message, reason: "Forbidden" }),
+            uri.path(),
+        );
+    }
     let read = serde_json::from_slice(&body)
         .map_err(|error| Failure::bad(format!("not JSON: {error}"), "InvalidFilter"));
     let wanted = read.and_then(|body: Value| {
@@ -60,6 +67,12 @@ async fn add(State(app): State<App>, uri: Uri, body: Bytes) -> Response {
         Ok(wanted) => respond_with(StatusCode::CREATED, edit(&app, Edit::Add(wanted)).await, uri.path()),
         Err(failure) => respond(Err(failure), uri.path()),
     }
+}
+
+/// Whether a browser sends this for a page of another site, with the password that it keeps for this one. Programs do not
+/// say what they ask for (Fetch Metadata, `Sec-Fetch-Site`).
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 async fn remove(State(app): State<App>, uri: Uri, query: Asked) -> Response {

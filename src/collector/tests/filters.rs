@@ -43,6 +43,22 @@ fn age_filters(data: &std::path::Path) {
     assert!(store.execute(sql, []).unwrap() > 0);
 }
 
+/// A browser sends such a request, with the password that it keeps, for any page that somebody opens.
+#[rstest]
+#[case("cross-site", 403)]
+#[case("same-site", 403)]
+#[case("same-origin", 201)]
+#[case("none", 201)]
+fn pages_of_other_sites_make_no_filters(#[case] site: &str, #[case] status: u16) {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let body = json!([filter("Films", "film", false)]).to_string();
+    let headers = format!("Sec-Fetch-Site: {site}\r\n");
+    assert_eq!(collector.post("/bulk_filters/", &headers, body.as_bytes()).status, status);
+    let made = usize::from(status == 201);
+    assert_eq!(collector.ask("/bulk_filters/?name=Films").as_array().unwrap().len(), made);
+}
+
 #[test]
 fn a_filter_is_made_warms_up_counts_and_is_taken_away() {
     let data = tempfile::tempdir().unwrap();
