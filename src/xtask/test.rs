@@ -148,16 +148,18 @@ fn deny() -> Result<(), String> {
     Ok(())
 }
 
+/// All of the crates' own tests, or those of them that are named: always with the same features, or cargo builds anew.
+const TEST: [&str; 6] = ["test", "--workspace", "--exclude", "stbeacon-tests", "--locked", "--quiet"];
+
 fn unit() -> Result<(), String> {
-    let mut unit = run::cargo(&["test", "--workspace", "--exclude", "stbeacon-tests", "--locked", "--quiet"]);
-    run::visibly(more_threads(&mut unit))
+    run::visibly(more_threads(&mut run::cargo(&TEST)))
 }
 
 /// The tests that take random histories, with more of them than there is time for in every build.
 fn laws() -> Result<(), String> {
-    let which = ["--", "beacon::tests::laws", "beacon::tests::oracle", "line::encode", "line::escape"];
-    let mut laws = run::cargo(&["test", "--locked", "--quiet", "--package", "stbeacon-core", "--lib"]);
-    run::visibly(laws.args(which).env("PROPTEST_CASES", "10000"))
+    let which =
+        ["--lib", "--", "beacon::tests::laws", "beacon::tests::oracle", "line::encode", "line::escape"];
+    run::visibly(run::cargo(&TEST).args(which).env("PROPTEST_CASES", "10000"))
 }
 
 fn whole() -> Result<(), String> {
