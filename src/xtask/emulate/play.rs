@@ -319,7 +319,8 @@ impl View<'_> {
         std::thread::sleep(Duration::from_secs(5));
         let woken = switches()?.saturating_sub(first);
         let rate = f64::from(u32::try_from(woken).unwrap_or(u32::MAX)) / start.elapsed().as_secs_f64();
-        let memory = Memory::of(&self.emulated.sh(&format!("cat /proc/{pid}/smaps"))?);
+        // Until it is on the disk, the program file that was installed a moment ago counts as written to.
+        let memory = Memory::of(&self.emulated.sh(&format!("sync; cat /proc/{pid}/smaps"))?);
         // One of them reclaims the emulator's own memory.
         let threads = of("Threads")?.first().copied().unwrap_or_default().saturating_sub(1);
         let found = format!(
