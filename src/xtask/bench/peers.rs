@@ -163,7 +163,7 @@ fn netns(count: u32) -> Result<Option<(Netns, Netns)>, String> {
     Ok(Some((own, others)))
 }
 
-/// CPU time of programs that take turns; those that are not on the machine are named, and left out.
+/// CPU time of programs that take turns; those that are not on the machine, or fail, are named and left out.
 fn costs(peers: Vec<Peer>, rounds: usize) -> Result<Vec<Cost>, String> {
     let there = |peer: &Peer| {
         let is_there = peer.command.first().is_some_and(|program| is_program(program));
@@ -174,21 +174,29 @@ fn costs(peers: Vec<Peer>, rounds: usize) -> Result<Vec<Cost>, String> {
     };
     let mut found: Vec<_> = peers.into_iter().filter(there).map(|peer| (peer, Vec::new())).collect();
     for round in 0..=rounds {
-        for (peer, times) in &mut found {
+        let mut failed = Vec::new();
+        for (index, (peer, times)) in found.iter_mut().enumerate() {
             let [program, args @ ..] = peer.command.as_slice() else { continue };
             let before = children();
             let mut command = run::command(program);
             command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let status = command.status().map_err(|e| format!("{program}: {e}"))?;
             // 3: an analyser that has found errors.
-            if !matches!(status.code(), Some(0 | 3)) {
-                return Err(format!("{}: {status}", peer.name));
+            match status.code() {
+                Some(0 | 3) => {}
+                // What a peer took until it gave up is no measure of it.
+                _ if round == 0 && index > 0 => {
+                    println!("  {:32} {}", peer.name, ui::dim(&format!("fails ({status}): left out")));
+                    failed.push(peer.name);
+                }
+                _ => return Err(format!("{}: {status}", peer.name)),
             }
             // The first round is for caches.
             if round > 0 {
                 times.push(children() - before);
             }
         }
+        found.retain(|(peer, _)| !failed.contains(&peer.name));
     }
     let costs = found.into_iter().map(|(peer, times)| {
         let [low, median, high] = quartiles(times);
