@@ -6,28 +6,14 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use stbeacon_tests::clips::{Audio, Recipe, Video};
-use stbeacon_tests::{DaemonOptions, Error, Netns, Process, Stb, Way, ts, wait};
+use stbeacon_tests::{DaemonOptions, Error, Netns, Process, Stb, Way, wait};
+
+use crate::streams::rtp;
 
 const PORT: u16 = 5004;
-const PER_DATAGRAM: usize = 7;
 
 /// A pace that a receive buffer of any size keeps up with.
 const PACE: Duration = Duration::from_millis(4);
-
-/// RTP packets of MP2T (RFC 3550, RFC 2250), stamped as they are sent.
-fn rtp(content: &[u8]) -> Vec<Vec<u8>> {
-    let packet = |(number, payload): (usize, &[u8])| {
-        let sequence = (number as u16).wrapping_add(65_400);
-        let timestamp = number as u32 * 90 * PACE.as_millis() as u32;
-        let mut packet = vec![0x80, 33];
-        packet.extend(sequence.to_be_bytes());
-        packet.extend(timestamp.to_be_bytes());
-        packet.extend(0x5eed_u32.to_be_bytes());
-        packet.extend_from_slice(payload);
-        packet
-    };
-    content.chunks(ts::PACKET * PER_DATAGRAM).enumerate().map(packet).collect()
-}
 
 /// How many datagrams the kernel's rule has dropped so far.
 fn dropped(netns: &Netns) -> Result<u64, Error> {
@@ -61,7 +47,7 @@ fn what_happens_on_the_way_is_told(
 
     let recipe = Recipe { kbits: 1500, noise: true, ..Recipe::ts(Video::H264, Audio::Aac, 150) };
     let clip = recipe.make()?;
-    let mut packets = rtp(&clip.content()?);
+    let mut packets = rtp(&clip.content()?, 65_400, 90 * PACE.as_millis() as u32);
     let sent_once = packets.len();
     // None of these is one that the rule takes, nor beside one, and none is the last.
     packets.swap(110, 111);

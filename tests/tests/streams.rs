@@ -40,11 +40,11 @@ fn send(port: u16, datagrams: &[Vec<u8>]) -> Result<(), Error> {
     Ok(())
 }
 
-/// RTP packets of MP2T, RFC 3550 and RFC 2250.
-fn rtp(content: &[u8]) -> Vec<Vec<u8>> {
+/// RTP packets of MP2T, RFC 3550 and RFC 2250: from a sequence number on, and so many ticks of 90 kHz apart.
+pub(crate) fn rtp(content: &[u8], first: u16, ticks: u32) -> Vec<Vec<u8>> {
     let packet = |(number, payload): (usize, &[u8])| {
-        let sequence = (number as u16).wrapping_add(65_500);
-        let timestamp = number as u32 * 180;
+        let sequence = (number as u16).wrapping_add(first);
+        let timestamp = number as u32 * ticks;
         let mut packet = vec![0x80, 33];
         packet.extend(sequence.to_be_bytes());
         packet.extend(timestamp.to_be_bytes());
@@ -100,8 +100,12 @@ fn rtp_loss_is_counted_in_transport_packets(
         .filter(|(number, _)| keep(number))
         .flat_map(|(_, chunk)| chunk.iter().copied())
         .collect();
-    let packets: Vec<_> =
-        rtp(&content).into_iter().enumerate().filter(|(n, _)| keep(n)).map(|(_, packet)| packet).collect();
+    let packets: Vec<_> = rtp(&content, 65_500, 180)
+        .into_iter()
+        .enumerate()
+        .filter(|(n, _)| keep(n))
+        .map(|(_, packet)| packet)
+        .collect();
     let errors = ts::continuity_errors(&arrived);
     assert_eq!(errors == 0, lost.is_empty());
     let stb = Stb::start()?;

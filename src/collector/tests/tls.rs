@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -25,17 +26,18 @@ fn certificate(directory: &Path) -> RootCertStore {
     roots
 }
 
+/// The collector, with the certificate and key that are there.
+fn command_with_tls(data: &Path) -> Command {
+    let mut command = command(data);
+    command.arg("--tls-cert").arg(data.join("cert.pem")).arg("--tls-key").arg(data.join("key.pem"));
+    command
+}
+
 #[test]
 fn lines_come_over_https_and_over_nothing_else() {
     let data = tempfile::tempdir().unwrap();
     let roots = certificate(data.path());
-    let mut command = command(data.path());
-    command
-        .arg("--tls-cert")
-        .arg(data.path().join("cert.pem"))
-        .arg("--tls-key")
-        .arg(data.path().join("key.pem"));
-    let collector = Collector::start_with(command);
+    let collector = Collector::start_with(command_with_tls(data.path()));
 
     // One who begins, and says no more, holds nobody up.
     let mut idle = collector.connect();
@@ -73,13 +75,7 @@ fn what_is_no_certificate(#[case] file: &str, #[case] content: &str, #[case] tol
     let data = tempfile::tempdir().unwrap();
     certificate(data.path());
     fs::write(data.path().join(file), content).unwrap();
-    let mut command = command(data.path());
-    command
-        .arg("--tls-cert")
-        .arg(data.path().join("cert.pem"))
-        .arg("--tls-key")
-        .arg(data.path().join("key.pem"));
-    let output = command.output().unwrap();
+    let output = command_with_tls(data.path()).output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && log.contains(told), "{log}");
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use stbeacon_tests::clips::{Audio, Clip, Recipe, Video};
 use stbeacon_tests::{Artifacts, Daemon, DaemonOptions, Player, Process, Way};
 
-use super::{SECONDS, progress, text};
+use super::{SECONDS, play_out, text};
 use crate::{run, ui};
 
 /// Longer than anything takes that is waited for.
@@ -108,21 +108,7 @@ fn play(way: Way, daemon: &Daemon, clip: &Clip, interrupted: &Arc<AtomicBool>) -
         &*file,
     ];
     let player = Player::stock(way).map_err(text)?.socket(&daemon.socket());
-    let mut process = player.start("gst-play-1.0", words).map_err(text)?;
-    let start = Instant::now();
-    while process.is_running().map_err(text)? {
-        if interrupted.load(Ordering::Relaxed) {
-            return Err("interrupted".into());
-        }
-        progress(start.elapsed());
-        if start.elapsed() > Duration::from_secs(u64::from(SECONDS) * 2) {
-            return Err(process.error("still plays after twice its time").to_string());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    println!();
-    process.wait(Duration::from_secs(5)).and_then(stbeacon_tests::Finished::success).map_err(text)?;
-    Ok(())
+    play_out(player.start("gst-play-1.0", words).map_err(text)?, interrupted)
 }
 
 /// Waits until the session has ended there too, and compares.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use lexopt::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stbeacon_tests::clips::{Audio, Clip, Recipe, VIDEO_PID, Video};
-use stbeacon_tests::{Daemon, DaemonOptions, Media, Player, Receiver, Way, ts};
+use stbeacon_tests::{Daemon, DaemonOptions, Media, Player, Process, Receiver, Way, ts};
 
 use crate::system::Needs;
 use crate::{Failure, run, system, ui};
@@ -159,20 +159,7 @@ impl Stage {
         };
         println!("  {} gst-play-1.0 {}", ui::bold(way), file.rsplit('/').next().unwrap_or_default());
         let player = Player::stock(self.way).map_err(text)?.socket(&self.daemon.socket());
-        let mut process = player.start("gst-play-1.0", words).map_err(text)?;
-        let start = Instant::now();
-        while process.is_running().map_err(text)? {
-            if self.interrupted.load(Ordering::Relaxed) {
-                return Err("interrupted".into());
-            }
-            progress(start.elapsed());
-            if start.elapsed() > Duration::from_secs(u64::from(SECONDS) * 2) {
-                return Err(process.error("still plays after twice its time").to_string());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        println!();
-        process.wait(Duration::from_secs(5)).and_then(stbeacon_tests::Finished::success).map_err(text)?;
+        play_out(player.start("gst-play-1.0", words).map_err(text)?, &self.interrupted)?;
         let mut reports = self.receiver.wait_for_media(count, Duration::from_secs(15)).map_err(text)?;
         let report = reports.pop().ok_or("no report")?;
         Ok((report, self.newest_body("\"media\"")))
@@ -305,6 +292,24 @@ fn show(text: &str) {
     for line in text.lines() {
         println!("    {line}");
     }
+}
+
+/// Waits until a player has played all, unless somebody interrupts it.
+fn play_out(mut process: Process, interrupted: &AtomicBool) -> Result<(), String> {
+    let start = Instant::now();
+    while process.is_running().map_err(text)? {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err("interrupted".into());
+        }
+        progress(start.elapsed());
+        if start.elapsed() > Duration::from_secs(u64::from(SECONDS) * 2) {
+            return Err(process.error("still plays after twice its time").to_string());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    println!();
+    process.wait(Duration::from_secs(5)).and_then(stbeacon_tests::Finished::success).map_err(text)?;
+    Ok(())
 }
 
 fn progress(elapsed: Duration) {

@@ -227,7 +227,8 @@ fn squeeze(ipk: &Path) -> Result<(), String> {
         done
         cd "$dir"
         tar --format=gnu --owner=0 --group=0 --numeric-owner --mode=0644 --mtime="@$2" \
-            -cf - ./debian-binary ./control.tar.gz ./data.tar.gz | gzip -9n > "$1"
+            -cf ipk.tar ./debian-binary ./control.tar.gz ./data.tar.gz
+        gzip -9nc ipk.tar > "$1"
     "#;
     let ipk = std::path::absolute(ipk).map_err(|e| format!("{}: {e}", ipk.display()))?;
     run::quietly(Command::new("sh").args(["-c", SCRIPT, "sh"]).arg(ipk).arg(cross::epoch()))
