@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Edit, Filter, FilterId, MAX_FILTERS, NotDone};
 use crate::labels::Dimension;
+use crate::networks::Networks;
 use crate::rules::Rules;
 use crate::session::story::Piece;
 use crate::session::{Context, Key, Ledger, Session, beat, line, report};
@@ -89,6 +90,7 @@ pub(crate) struct Counts {
 pub(crate) struct Book {
     live: HashMap<Key, Session>,
     rules: Rules,
+    networks: Networks,
     beat_interval: u64,
     /// Before that nobody could be heard.
     opened: UnixMs,
@@ -188,6 +190,7 @@ impl Book {
         Ok(Self {
             live,
             rules,
+            networks: Networks::default(),
             beat_interval,
             opened: now,
             values: Values::default(),
@@ -196,6 +199,11 @@ impl Book {
             touched: BTreeSet::new(),
             changes: Changes::default(),
         })
+    }
+
+    /// Tells sessions apart by city and ISP, too, from now on.
+    pub(crate) fn with_networks(self, networks: Networks) -> Self {
+        Self { networks, ..self }
     }
 
     /// Forgets what was not written, and goes on from what is.
@@ -376,7 +384,7 @@ impl Book {
     }
 
     const fn context(&self, now: UnixMs) -> Context<'_> {
-        Context { now, rules: &self.rules, beat_interval: self.beat_interval }
+        Context { now, rules: &self.rules, networks: &self.networks, beat_interval: self.beat_interval }
     }
 }
 
@@ -486,7 +494,8 @@ mod tests {
         ) {
             let directory = tempfile::tempdir().unwrap();
             let mut store = Sqlite::open(directory.path()).unwrap();
-            let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+            let table = || Networks::parse("network,city\n192.0.2.0/24,Vienna\n").unwrap();
+            let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap().with_networks(table());
             let mut messages = everything();
             messages.sort_by_key(|(at, _)| *at);
             let mut networks = 0;
@@ -505,7 +514,7 @@ mod tests {
                 if restarted.contains(&index) {
                     drop(store);
                     store = Sqlite::open(directory.path()).unwrap();
-                    book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+                    book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap().with_networks(table());
                 }
             }
             book.end_silent(T0 + 310_000 + late);

@@ -36,6 +36,7 @@ Options:
       --business-error RULE
                          failures with such an error are the business's, not the technology's: equals:TEXT,
                          notequals:TEXT, contains:TEXT or notcontains:TEXT; may be given several times
+      --networks FILE    where boxes are, as CSV with the columns network, city and isp; see the README [default: none]
       --keep-sessions DAYS
                          how long sessions that have ended, and measurements of interfaces, are kept [default: 30]
       --keep-minutes DAYS
@@ -99,6 +100,8 @@ pub(crate) struct Settings {
     /// In ms.
     pub(crate) beat_interval: u64,
     pub(crate) rules: Rules,
+    /// The table of cities and ISPs.
+    pub(crate) networks: Option<PathBuf>,
     pub(crate) account: String,
     pub(crate) alerts: Option<PathBuf>,
     pub(crate) keep: Keep,
@@ -121,7 +124,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let state = variable("STATE_DIRECTORY").and_then(|all| all.split(':').next().map(PathBuf::from));
     let mut data = state.unwrap_or_else(|| "/var/lib/stbeacon-collector".into());
     let (mut credentials, mut asks_boxes, mut rate, mut seconds) = (None, false, 50, 20);
-    let (mut certificate, mut key) = (None, None);
+    let (mut certificate, mut key, mut networks) = (None, None, None);
     let (mut alerts, mut alerts_listen) = (None, None);
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
@@ -143,6 +146,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Long("rate") => rate = args.value()?.parse()?,
             Arg::Long("heartbeat-interval") => seconds = args.value()?.parse()?,
             Arg::Long("business-error") => rules.0.push(args.value()?.parse()?),
+            Arg::Long("networks") => networks = Some(args.value()?.into()),
             Arg::Long("keep-sessions") => keep.sessions = days(&mut args)?,
             Arg::Long("keep-minutes") => keep.minutes = days(&mut args)?,
             Arg::Long("keep-hours") => keep.hours = days(&mut args)?,
@@ -192,6 +196,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
         rate,
         beat_interval,
         rules,
+        networks,
         account,
         alerts,
         keep,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::networks::Networks;
+
 /// Longest value of a dimension, in characters; what is longer is cut.
 const MAX_VALUE: usize = 128;
 /// Longest name of an operator's own dimension, in characters.
@@ -37,6 +39,10 @@ pub(crate) enum Known {
     Player,
     /// Live or on demand.
     Delivery,
+    /// City that the box is in, where there is a table of them.
+    City,
+    /// Internet service provider that the box is a customer of, where there is a table of them.
+    Isp,
 }
 
 /// A dimension: one that every session has, or the operator's own (`_cd_…` of a line, a tag of a heartbeat).
@@ -61,7 +67,7 @@ pub(crate) struct Labels {
 
 impl Known {
     /// All of them.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Channel,
         Self::Cdn,
         Self::Asset,
@@ -71,6 +77,8 @@ impl Known {
         Self::Protocol,
         Self::Player,
         Self::Delivery,
+        Self::City,
+        Self::Isp,
     ];
 
     /// Its number towards clients; never 0, never another one's, never changed.
@@ -85,6 +93,8 @@ impl Known {
             Self::Player => 17,
             Self::Delivery => 18,
             Self::Channel => 19,
+            Self::City => 20,
+            Self::Isp => 21,
         }
     }
 
@@ -100,6 +110,8 @@ impl Known {
             Self::Player => "Players",
             Self::Delivery => "Live or VoD",
             Self::Channel => "Data Channels",
+            Self::City => "Cities",
+            Self::Isp => "ISPs",
         }
     }
 
@@ -115,6 +127,8 @@ impl Known {
             Self::Player => "Player Name",
             Self::Delivery => "Live or VoD",
             Self::Channel => "Data Channel",
+            Self::City => "City",
+            Self::Isp => "ISP",
         }
     }
 }
@@ -160,6 +174,20 @@ impl Labels {
         }
     }
 
+    /// Sets the network that the box is in, and where that is: unknown, where the table does not say.
+    pub(crate) fn set_subnet(&mut self, subnet: &str, networks: &Networks) {
+        self.set(Known::Subnet, subnet);
+        if networks.is_empty() {
+            return;
+        }
+        let home = networks.home(subnet);
+        for (known, value) in
+            [(Known::City, home.map(|home| &home.city)), (Known::Isp, home.map(|home| &home.isp))]
+        {
+            self.set(known, value.filter(|value| !value.is_empty()).map_or(UNKNOWN, String::as_str));
+        }
+    }
+
     /// The value of a dimension that every session has.
     pub(crate) fn known(&self, known: Known) -> &str {
         self.known.get(&known).map_or(UNKNOWN, String::as_str)
@@ -172,7 +200,11 @@ impl Labels {
 
     /// Each dimension under which the session counts, with its value.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Dimension, &str)> {
-        let known = Known::ALL.into_iter().map(|known| (Dimension::Known(known), self.known(known)));
+        // Without a table nobody asks for what is not in it, and it costs nothing.
+        let told =
+            |known: &Known| !matches!(known, Known::City | Known::Isp) || self.known.contains_key(known);
+        let known =
+            Known::ALL.into_iter().filter(told).map(|known| (Dimension::Known(known), self.known(known)));
         let own = self.own.iter().map(|(name, value)| (Dimension::Own(name.clone()), value.as_str()));
         std::iter::once((Dimension::All, "")).chain(known).chain(own)
     }
@@ -212,6 +244,6 @@ mod tests {
         assert_eq!(labels.known(Known::Asset).len(), MAX_VALUE);
         assert_eq!(labels.known(Known::Cdn), "ab");
         assert_eq!(labels.known(Known::Device), UNKNOWN);
-        assert_eq!(labels.all().count(), 1 + Known::ALL.len() + MAX_OWN);
+        assert_eq!(labels.all().count(), 1 + Known::ALL.len() - 2 + MAX_OWN, "no table of cities and ISPs");
     }
 }

@@ -9,8 +9,8 @@
 //! Besides, `page` is what people look at, `alerts` says when something is wrong, and `connector` polls other services and
 //! receives their alerts; what they keep is in `desk`, a small file of its own.
 //!
-//! `time`, `figures`, `filters`, `values`, `labels`, `rules`, `seen`, `session` and `book` are pure: time is an argument. What is not, is
-//! around them.
+//! `time`, `figures`, `filters`, `values`, `labels`, `networks`, `rules`, `seen`, `session` and `book` are pure: time is an
+//! argument. What is not, is around them.
 
 #![forbid(unsafe_code)]
 
@@ -30,6 +30,7 @@ mod load;
 // The log and secrets in files are the daemon's: one way of both in all programs.
 #[path = "../agent/logging.rs"]
 mod logging;
+mod networks;
 mod outside;
 mod page;
 mod receive;
@@ -64,6 +65,7 @@ use self::cli::{Failure, Invocation, Settings};
 use self::connector::Connector;
 use self::desk::Desk;
 use self::keeper::Keeper;
+use self::networks::Networks;
 use self::receive::limit::Limit;
 use self::store::Sqlite;
 
@@ -99,6 +101,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let tls = settings.tls.as_ref().map(|(certificate, key)| tls::acceptor(certificate, key));
     let tls = tls.transpose().map_err(Failure::input)?;
     let alerts = settings.alerts.as_deref().map(alerts::Config::read).transpose().map_err(Failure::input)?;
+    let networks = settings.networks.as_deref().map(Networks::read).transpose().map_err(Failure::input)?;
     let directory = &settings.data;
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::environment(format!("--data {}: {error}", directory.display())))?;
@@ -106,6 +109,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
         |error: store::StoreError| Failure::environment(format!("--data {}: {error}", directory.display()));
     let mut store = Sqlite::open(directory).map_err(failed)?;
     let book = Book::open(&mut store, settings.rules, settings.beat_interval, time::now()).map_err(failed)?;
+    let book = book.with_networks(networks.unwrap_or_default());
     let reader = Sqlite::reader(directory).map_err(failed)?;
     let lookup = Sqlite::reader(directory).map_err(failed)?;
     let desk = Desk::open(directory).map_err(|error| Failure::environment(format!("--data: {error}")))?;

@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::{Context, Key, Ledger, Session, ToldBy, believable_start, signed};
 use crate::figures::Figures;
 use crate::labels::{Known, clipped};
+use crate::networks::Networks;
 use crate::time::{AHEAD, LONGEST, UnixMs};
 
 /// Most events of one heartbeat that are looked at.
@@ -138,7 +139,7 @@ impl Received {
             // Overtaken by its own end.
             return (session, true);
         }
-        self.label(&mut session);
+        self.label(&mut session, context.networks);
         let ToldBy::Beat(mut state) = session.told_by.clone() else { return (session, false) };
         let is_newest = state.newest.is_none_or(|newest| newest < self.beat.seq);
 
@@ -215,7 +216,7 @@ impl Received {
         let told_by = ToldBy::Beat(state);
         let mut session = Session::new(self.key(), &self.device, start, patience, context.now, told_by);
         session.is_ad = self.beat.ad;
-        self.label(&mut session);
+        self.label(&mut session, context.networks);
         session.begin(ledger);
         session
     }
@@ -243,9 +244,9 @@ impl Received {
         session.amounts(told_before, session.told, figures, ledger);
     }
 
-    fn label(&self, session: &mut Session) {
+    fn label(&self, session: &mut Session, networks: &Networks) {
         let (beat, labels) = (&self.beat, &mut session.labels);
-        labels.set(Known::Subnet, &self.subnet);
+        labels.set_subnet(&self.subnet, networks);
         labels.set(Known::Cdn, beat.rs.as_deref().unwrap_or_default());
         labels.set(Known::Asset, &beat.an);
         labels.set(Known::Device, &beat.pm.dvm);

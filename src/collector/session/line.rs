@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::{Context, Key, Ledger, Session, ToldBy, signed};
 use crate::figures::Figures;
 use crate::labels::{Known, clipped};
+use crate::networks::Networks;
 use crate::time::{AHEAD, LONGEST};
 
 /// Usual time between two lines, in ms; nothing tells it but lines themselves.
@@ -184,7 +185,7 @@ impl Received {
         let told_by = ToldBy::Line(State::default());
         let mut session =
             Session::new(self.key(), &self.device, start, 2 * INTERVAL + 60_000, context.now, told_by);
-        self.label(&mut session, line);
+        self.label(&mut session, line, context.networks);
         session.begin(ledger);
         session
     }
@@ -197,7 +198,7 @@ impl Received {
         context: &Context<'_>,
         ledger: &mut Ledger,
     ) {
-        self.label(session, line);
+        self.label(session, line, context.networks);
         let at = (session.start + clock(line)).min(context.now + AHEAD);
         let since_last = elapsed(line);
         session.patience = session.patience.max(2 * since_last.min(MAX_INTERVAL) + 60_000);
@@ -261,9 +262,9 @@ impl Received {
         }
     }
 
-    fn label(&self, session: &mut Session, line: &Line<'_>) {
+    fn label(&self, session: &mut Session, line: &Line<'_>, networks: &Networks) {
         let labels = &mut session.labels;
-        labels.set(Known::Subnet, &self.subnet);
+        labels.set_subnet(&self.subnet, networks);
         let mut set = |known, metrics: &[Metric]| {
             let found = metrics.iter().find_map(|metric| line.value(*metric).filter(|text| !text.is_empty()));
             labels.set(known, found.unwrap_or_default());

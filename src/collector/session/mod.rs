@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use self::story::Piece;
 use crate::figures::{Figures, SAMPLES};
 use crate::labels::{Known, Labels, clipped};
+use crate::networks::Networks;
 use crate::rules::Rules;
 use crate::seen::Seen;
 use crate::time::{AHEAD, LONG_AGO, LONGEST, MINUTE, Minute, UnixMs};
@@ -111,6 +112,7 @@ pub(crate) struct Context<'c> {
     /// When it came.
     pub(crate) now: UnixMs,
     pub(crate) rules: &'c Rules,
+    pub(crate) networks: &'c Networks,
     /// Time between two heartbeats as they are told to send them, in ms.
     pub(crate) beat_interval: u64,
 }

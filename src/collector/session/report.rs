@@ -11,6 +11,7 @@ use super::story::Piece;
 use super::{Context, Key, Ledger, Session, ToldBy, believable_start, signed};
 use crate::figures::{Figures, is_nothing};
 use crate::labels::{Known, clipped};
+use crate::networks::Networks;
 use crate::time::{MINUTE, UnixMs};
 
 /// Reports gather for a while on the box; the usual time is 15 minutes, and nothing tells it. Twice that and a
@@ -110,7 +111,7 @@ impl Received {
             return session;
         }
         session.reopen(ledger);
-        self.label(&mut session);
+        self.label(&mut session, context.networks);
 
         let at = corrected(until, state.correction).min(context.now + crate::time::AHEAD).max(session.told);
         if session.joined.is_none() && is_play(&self.report) {
@@ -167,15 +168,15 @@ impl Received {
         let state = State { until: 0, closed: false, correction, sums: Sums::default() };
         let mut session =
             Session::new(key, &self.device, start, PATIENCE, context.now, ToldBy::Report(state));
-        self.label(&mut session);
+        self.label(&mut session, context.networks);
         session.begin(ledger);
         session
     }
 
-    fn label(&self, session: &mut Session) {
+    fn label(&self, session: &mut Session, networks: &Networks) {
         let media = &self.report.media;
         let labels = &mut session.labels;
-        labels.set(Known::Subnet, &self.subnet);
+        labels.set_subnet(&self.subnet, networks);
         labels.set(Known::Protocol, media.url.split_once("://").map_or("", |(scheme, _)| scheme));
         labels.set(Known::Asset, if media.id.is_empty() { &media.url } else { &media.id });
         labels.set(Known::Player, &media.proto);

@@ -17,18 +17,19 @@ const T0: UnixMs = UnixMs(1_700_000_000_000);
 #[derive(Default)]
 struct Told {
     rules: Rules,
+    networks: Networks,
     sessions: BTreeMap<Key, Session>,
     ledger: Ledger,
 }
 
 impl Told {
-    fn context(rules: &Rules, at: u64) -> Context<'_> {
-        Context { now: T0 + at, rules, beat_interval: 20_000 }
+    fn context<'c>(rules: &'c Rules, networks: &'c Networks, at: u64) -> Context<'c> {
+        Context { now: T0 + at, rules, networks, beat_interval: 20_000 }
     }
 
     fn line(&mut self, at: u64, text: &str) -> line::Taken {
         let received = line::Received::read(text, "192.0.2.1", "192.0.2.0/24").unwrap();
-        let context = Self::context(&self.rules, at);
+        let context = Self::context(&self.rules, &self.networks, at);
         let session = self.sessions.remove(&received.key());
         let (session, taken) = received.apply(session, &context, &mut self.ledger).unwrap();
         self.sessions.extend(session.map(|session| (session.key.clone(), session)));
@@ -43,7 +44,7 @@ impl Told {
 
     fn beat(&mut self, at: u64, body: &str) -> bool {
         let received = beat::Received::read(body.as_bytes(), "192.0.2.1", "192.0.2.0/24").unwrap();
-        let context = Self::context(&self.rules, at);
+        let context = Self::context(&self.rules, &self.networks, at);
         let session = self.sessions.remove(&received.key());
         let (session, is_news) = received.apply(session, &context, &mut self.ledger);
         self.sessions.insert(session.key.clone(), session);
@@ -55,7 +56,7 @@ impl Told {
             let Report::Media(report) = report else { continue };
             let received =
                 report::Received { device: "00:11".to_owned(), subnet: "192.0.2.0/24".to_owned(), report };
-            let context = Self::context(&self.rules, at);
+            let context = Self::context(&self.rules, &self.networks, at);
             let (mut key, other) = received.keys();
             if let Some(other) =
                 other.filter(|_| self.sessions.get(&key).is_some_and(|s| received.is_after(s)))
@@ -69,7 +70,7 @@ impl Told {
     }
 
     fn end_silent(&mut self, at: u64) {
-        let context = Self::context(&self.rules, at);
+        let context = Self::context(&self.rules, &self.networks, at);
         for session in self.sessions.values_mut() {
             if session.deadline(T0).is_some_and(|deadline| deadline <= context.now) {
                 session.end_by_silence(&context, &mut self.ledger);

@@ -14,6 +14,8 @@ use crate::harness::{Collector, command, lines_of_the_past};
 
 const DEVICES: u32 = 13;
 const CHANNELS: u32 = 19;
+const CITIES: u32 = 20;
+const ISPS: u32 = 21;
 
 /// A heartbeat as if it were sent now.
 fn of_today(body: &str) -> String {
@@ -118,6 +120,27 @@ fn accounts_filters_and_dimensions() {
         "/insights/2.4/metrics.json?metrics=audience_metriclens&account=1&metriclens_dimension_id=1000";
     let audience = collector.ask(audience)["audience_metriclens"].take();
     assert_eq!(audience["tables"]["1"]["rows"], json!([[0, 0, 0]]));
+}
+
+#[test]
+fn cities_and_isps_are_those_of_the_operators_table() {
+    let data = tempfile::tempdir().unwrap();
+    let table = data.path().join("networks.csv");
+    std::fs::write(&table, "network,city,isp\n127.0.0.0/8,Vienna,\n").unwrap();
+    let mut command = command(data.path());
+    command.arg("--networks").arg(&table);
+    let collector = Collector::start_with(command);
+    assert_eq!(collector.line("a=I~c=1~d=b~e=0~w=0").status, 200);
+    assert_eq!(collector.quality(CITIES, "Vienna").first(), Some(&1.0));
+    assert_eq!(collector.quality(ISPS, "unknown").first(), Some(&1.0));
+    drop(collector);
+
+    std::fs::write(&table, "network,city\n127.0.0.0/33,Vienna\n").unwrap();
+    let mut command = crate::harness::command(data.path());
+    let output = command.arg("--networks").arg(&table).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("networks.csv: line 2: network: \"127.0.0.0/33\" is no network"), "{log}");
 }
 
 #[rstest]

@@ -53,6 +53,8 @@ pub(super) const fn key(known: Known) -> &'static str {
         Known::Player => "player_name",
         Known::Delivery => "live_or_vod",
         Known::Channel => "data_channel",
+        Known::City => "city",
+        Known::Isp => "isp",
     }
 }
 
