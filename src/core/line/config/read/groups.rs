@@ -1,150 +1,25 @@
-//! From the XML tree to [`Config`].
+//! The groups of keys that lines are made of, and what is said of each key.
 
-use std::ops::RangeInclusive;
+use roxmltree::{Attribute, Node};
 
-use roxmltree::{Attribute, Document, Node, TextPos};
-
-use super::classes::Holds;
-use super::layout::{Groups, Pattern};
-use super::{
-    Bounded, Config, Cut, Dimension, Item, Layout, LogType, Parsed, RateClass, RateClasses, Separators,
-    Source, address,
-};
+use super::super::classes::Holds;
+use super::super::layout::{Groups, Pattern};
+use super::super::{Config, Cut, Dimension, Item, RateClass, RateClasses, Source};
+use super::Reader;
+use super::values::{attribute, attribute_text};
 use crate::line::keys::{Event, Metric};
-use crate::provisioning::{Note, ParseError};
-use crate::time::Millis;
 
 /// What the keys of custom dimensions begin with.
 const DIMENSION: &str = "_cd_";
-/// A day, in seconds.
-const DAY: u64 = 86_400;
-
 /// Whether it is what the encoder writes itself into each part of a line; listed in a group, it writes nothing.
 const fn is_number(source: Source) -> bool {
     matches!(source, Source::Metric(Metric::PartNumber | Metric::TotalParts))
 }
 
-/// Reads one document.
-pub(super) struct Reader<'d> {
-    document: &'d Document<'d>,
-    notes: Vec<Note>,
-    use_key: bool,
-    dimensions: Vec<Dimension>,
-    classes: Option<RateClasses>,
-    /// What the numbers of a part and of all parts are called.
-    numbers: [Box<str>; 2],
-}
-
 // === impl Reader ===
 
 impl<'d> Reader<'d> {
-    pub(super) fn new(document: &'d Document<'d>) -> Self {
-        Self {
-            document,
-            notes: Vec::new(),
-            use_key: true,
-            dimensions: Vec::new(),
-            classes: None,
-            numbers: [Metric::PartNumber.key().into(), Metric::TotalParts.key().into()],
-        }
-    }
-
-    pub(super) fn config(mut self) -> Result<Parsed, ParseError> {
-        let root = self.document.root_element();
-        if root.tag_name().name() != Config::ROOT {
-            let found = format!("the root element is <{}>", root.tag_name().name());
-            let remedy = format!("expected <{}>: this is no configuration of lines", Config::ROOT);
-            return Err(self.error(root.range().start, &found, &remedy));
-        }
-        let is_active = self.switch_text(root, "isActive", true);
-        let log_to = child(root, "logTo");
-        let buckets = child(root, "bucketInfo");
-        let statistics = child(root, "statistics");
-
-        self.use_key = statistics.is_none_or(|node| self.switch(node, "useKey", true));
-        let split = statistics.and_then(|node| child(node, "split"));
-        self.numbers = self.split_labels(split);
-        let [part_number, total_parts] = self.numbers.clone();
-        let mut layout = Layout {
-            separators: self.separators(log_to),
-            max_line: self.max_line(log_to),
-            part_number,
-            total_parts,
-            items: Vec::new(),
-            plans: [const { None }; Event::ALL.len()],
-            dimensions: Vec::new(),
-        };
-        let groups = self.groups(statistics);
-        let has_keys = groups.events.iter().flatten().next().is_some();
-        if is_active && !has_keys {
-            let at = statistics.map_or(root.range().start, |node| node.range().start);
-            let remedy = "expected <statistics> with <init>, <playStart>, <playing>, <complete> and <error>, \
-                or <isActive>0</isActive> to turn lines off";
-            return Err(self.error(at, "the file lists no keys for any line", remedy));
-        }
-        layout.lay_out(groups, self.use_key);
-        layout.dimensions = std::mem::take(&mut self.dimensions);
-
-        let host = log_to.and_then(|node| text(node, "host")).map(|(_, host)| host.to_owned());
-        let path = log_to.and_then(|node| text(node, "path")).map_or("/9.gif", |(_, path)| path).to_owned();
-        let target = host.as_deref().map(|host| address(host, &path)).transpose().map_err(|error| {
-            let at = log_to.and_then(|node| child(node, "host")).map_or(0, |node| node.range().start);
-            self.error(
-                at,
-                &format!("host and path make no address that can be used: {error}"),
-                "expected a host, with or without http:// or https://, and a path without ? and #",
-            )
-        })?;
-
-        let string = |node: Option<Node<'d, 'd>>, name| {
-            node.and_then(|node| text(node, name)).map_or("", |(_, text)| text).to_owned()
-        };
-        let seconds = |name, default, range| Bounded { name, range, default, unit: "seconds" };
-        let config = Config {
-            beacon_id: string(Some(root), "beaconId"),
-            beacon_version: string(Some(root), "beaconVersion"),
-            is_active,
-            log_version: string(log_to, "logVersion"),
-            format_version: string(log_to, "formatVersion"),
-            log_type: self.log_type(log_to),
-            log_interval: self.period(log_to, seconds("logInterval", 300, 1..=DAY)),
-            secondary_log_time: self.period(log_to, seconds("secondaryLogTime", 5, 1..=DAY)),
-            heartbeat_interval: self.period(log_to, seconds("heartBeatInterval", 60, 1..=DAY)),
-            visit_timeout: Millis::from_secs(
-                60 * self.number_of(
-                    log_to,
-                    Bounded { name: "visitTimeout", range: 1..=7 * 24 * 60, default: 60, unit: "minutes" },
-                ),
-            ),
-            rebuffer_limit: Millis(self.number_of(
-                log_to,
-                Bounded {
-                    name: "isSessionWithRebufferLimit",
-                    range: 0..=3_600_000,
-                    default: 500,
-                    unit: "ms",
-                },
-            )),
-            startup_limit: self.period(log_to, seconds("startupTimeOutlierLimit", 600, 1..=DAY)),
-            rebuffer_outlier: self.period(log_to, seconds("rebufferDurationOutlier", 600, 1..=DAY)),
-            bucket_count: u32::try_from(self.number_in(
-                buckets,
-                Bounded { name: "bucketCount", range: 1..=1000, default: 20, unit: "parts" },
-            ))
-            .unwrap_or(20),
-            bucket_length: Millis::from_secs(self.number_in(buckets, seconds("bucketLength", 900, 1..=DAY))),
-            rate_classes: self.classes.take().unwrap_or_default(),
-            host,
-            path,
-            target,
-            layout,
-        };
-        Ok(Parsed { config, notes: self.notes })
-    }
-
-    // What follows reads the groups.
-
-    fn groups(&mut self, statistics: Option<Node<'d, 'd>>) -> Groups {
+    pub(super) fn groups(&mut self, statistics: Option<Node<'d, 'd>>) -> Groups {
         let mut groups = Groups::default();
         let Some(statistics) = statistics else { return groups };
         self.find_dimensions(statistics);
@@ -420,7 +295,7 @@ impl<'d> Reader<'d> {
     }
 
     /// What the number of a part and that of all parts are called: two names that no other key of a part has.
-    fn split_labels(&mut self, split: Option<Node<'d, 'd>>) -> [Box<str>; 2] {
+    pub(super) fn split_labels(&mut self, split: Option<Node<'d, 'd>>) -> [Box<str>; 2] {
         let metrics = [Metric::PartNumber, Metric::TotalParts];
         let labels = metrics.map(|metric| self.split_label(split, metric));
         let [part, total] = &labels;
@@ -431,145 +306,10 @@ impl<'d> Reader<'d> {
         self.note(split.map_or(0, |node| node.range().start), message);
         metrics.map(|metric| metric.key().into())
     }
-
-    // What follows reads single values.
-
-    fn separators(&mut self, log_to: Option<Node<'d, 'd>>) -> Separators {
-        let default = Separators::default();
-        let Some(log_to) = log_to else { return default };
-        let given = |name| log_to.attribute_node(name).filter(|at| !at.value().is_empty());
-        let (param, stand_in) = (given("urlParamSeparator"), given("encodedParamSeparator"));
-        let Some(at) = param.or(stand_in) else { return default };
-        let made = Separators::new(
-            param.map_or("~", |at| at.value()),
-            stand_in.map_or(default.stand_in(), |at| at.value()),
-        );
-        made.unwrap_or_else(|error| {
-            let message = format!(
-                "urlParamSeparator and encodedParamSeparator are ignored: {error}; ~ and *@* are used"
-            );
-            self.note(at.range_value().start, message);
-            default
-        })
-    }
-
-    fn max_line(&mut self, log_to: Option<Node<'d, 'd>>) -> usize {
-        let as_number = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
-        let range = as_number(Config::MIN_LINE)..=as_number(Config::MAX_LINE);
-        let default = as_number(Config::DEFAULT_LINE);
-        let limit =
-            self.number_of(log_to, Bounded { name: "maxLogLineLength", range, default, unit: "bytes" });
-        usize::try_from(limit).unwrap_or(Config::DEFAULT_LINE)
-    }
-
-    fn log_type(&mut self, log_to: Option<Node<'d, 'd>>) -> LogType {
-        let Some((at, text)) = log_to.and_then(|node| attribute(node, "logType")) else {
-            return LogType::default();
-        };
-        match text.to_ascii_lowercase().as_str() {
-            "relative" | "r" => LogType::Relative,
-            "cumulative" | "c" => LogType::Cumulative,
-            _ => {
-                let message =
-                    format!("logType={text:?} is ignored, expected relative or cumulative; relative is used");
-                self.note(at.range_value().start, message);
-                LogType::default()
-            }
-        }
-    }
-
-    fn period(&mut self, node: Option<Node<'d, 'd>>, number: Bounded) -> Millis {
-        Millis::from_secs(self.number_of(node, number))
-    }
-
-    /// A number in an attribute.
-    fn number_of(&mut self, node: Option<Node<'d, 'd>>, number: Bounded) -> u64 {
-        let given = node.and_then(|node| attribute(node, number.name));
-        self.bounded(given.map(|(at, text)| (at.range_value().start, text)), number)
-    }
-
-    /// A number in an element.
-    fn number_in(&mut self, node: Option<Node<'d, 'd>>, number: Bounded) -> u64 {
-        self.bounded(node.and_then(|node| text(node, number.name)), number)
-    }
-
-    fn bounded(&mut self, given: Option<(usize, &'d str)>, number: Bounded) -> u64 {
-        let Bounded { name, range, default, unit } = number;
-        let Some((at, text)) = given else { return default };
-        let read = text.parse().ok().filter(|number| range.contains(number));
-        read.unwrap_or_else(|| {
-            let (least, most): (&u64, &u64) = bounds(&range);
-            let message =
-                format!("{name}={text:?} is ignored, expected {least} to {most} {unit}; {default} is used");
-            self.note(at, message);
-            default
-        })
-    }
-
-    fn switch(&mut self, node: Node<'d, 'd>, name: &str, default: bool) -> bool {
-        let given = attribute(node, name).map(|(at, text)| (at.range_value().start, text));
-        self.switched(given, name, default)
-    }
-
-    fn switch_text(&mut self, node: Node<'d, 'd>, name: &str, default: bool) -> bool {
-        self.switched(text(node, name), name, default)
-    }
-
-    fn switched(&mut self, given: Option<(usize, &'d str)>, name: &str, default: bool) -> bool {
-        let Some((at, text)) = given else { return default };
-        match text.to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => true,
-            "0" | "false" | "no" | "off" => false,
-            _ => {
-                let message =
-                    format!("{name}={text:?} is ignored, expected 1 or 0; {} is used", u8::from(default));
-                self.note(at, message);
-                default
-            }
-        }
-    }
-
-    fn note(&mut self, at: usize, message: String) {
-        let TextPos { row, col } = self.document.text_pos_at(at);
-        self.notes.push(Note { line: row, column: col, message });
-    }
-
-    fn error(&self, at: usize, found: &str, remedy: &str) -> ParseError {
-        let TextPos { row, col } = self.document.text_pos_at(at);
-        ParseError { line: row, column: col, found: found.to_owned(), remedy: remedy.to_owned() }
-    }
-}
-
-const fn bounds(range: &RangeInclusive<u64>) -> (&u64, &u64) {
-    (range.start(), range.end())
 }
 
 /// What can stand in front of `=` without being escaped.
 fn is_name(text: &str) -> bool {
     (1..=Config::MAX_NAME).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-}
-
-fn child<'d>(parent: Node<'d, 'd>, name: &str) -> Option<Node<'d, 'd>> {
-    parent.children().find(|child| child.is_element() && child.tag_name().name() == name)
-}
-
-/// The text of a child element without surrounding space, and where it stands; `None` where there is none.
-fn text<'d>(parent: Node<'d, 'd>, name: &str) -> Option<(usize, &'d str)> {
-    let node = child(parent, name)?;
-    let content = node.text()?.trim();
-    (!content.is_empty()).then_some((node.range().start, content))
-}
-
-/// An attribute without surrounding space; `None` where it is empty.
-fn attribute<'d>(node: Node<'d, 'd>, name: &str) -> Option<(Attribute<'d, 'd>, &'d str)> {
-    let at = node.attribute_node(name)?;
-    let value = at.value().trim();
-    (!value.is_empty()).then_some((at, value))
-}
-
-/// An attribute as it is; `None` where it is empty.
-fn attribute_text<'d>(node: Node<'d, 'd>, name: &str) -> Option<(Attribute<'d, 'd>, &'d str)> {
-    let at = node.attribute_node(name)?;
-    (!at.value().is_empty()).then_some((at, at.value()))
 }
