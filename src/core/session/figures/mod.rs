@@ -1,9 +1,13 @@
 //! One session: where its time went, and what happened in it.
 
+mod asked;
+mod filling;
+
+use self::filling::Filling;
 use super::Reject;
 use super::ads::{Ads, Scene};
 use super::counts::Counting;
-use super::fact::{Activity, Fact, Gauges, Head, Span};
+use super::fact::{Activity, Fact, Head, Span};
 use super::head::Playhead;
 use super::told::Told;
 use super::totals::{MAX_RATES, Phase, Snapshot, Totals};
@@ -51,10 +55,7 @@ pub(super) struct Session {
     /// Time played since a pause was resumed, for as long as that is short.
     since_resume: Option<Millis>,
     switching: Option<(Millis, Switching)>,
-    /// When bytes were last counted, and how many there were.
-    filled: Option<(Millis, u64)>,
-    bandwidth: Option<u64>,
-    bytes_played: u64,
+    filling: Filling,
     told: Told,
     /// What it was last said to do.
     entered: Activity,
@@ -120,9 +121,7 @@ impl Session {
             seek_from: Head::default(),
             since_resume: None,
             switching: None,
-            filled: None,
-            bandwidth: None,
-            bytes_played: 0,
+            filling: Filling::default(),
             told: Told::default(),
             entered: Activity::Init,
             facts: None,
@@ -132,14 +131,6 @@ impl Session {
     /// A session whose earlier part is reported already: what is told first is where it starts from.
     pub(super) fn reopen(id: SessionId, now: Millis, open: Open) -> Self {
         Self { counting: Counting::from_next(), ..Self::open(id, now, open) }
-    }
-
-    pub(super) fn what(&self) -> &Open {
-        &self.open
-    }
-
-    pub(super) fn url(&self) -> &str {
-        &self.open.url
     }
 
     /// Keeps what happens from now on for [`Session::drain_facts`].
@@ -156,19 +147,6 @@ impl Session {
         self.facts.iter_mut().flat_map(|facts| facts.drain(..))
     }
 
-    /// What one who has not followed the session must know of it to follow it from here.
-    pub(super) fn introduction(&self) -> Vec<(Millis, Fact)> {
-        let mut facts = vec![(self.opened, Fact::Opened(self.open.clone()))];
-        let startup = self.startup_time();
-        facts.push((self.settled, Fact::Resumed { startup, earlier: true }));
-        facts.push((self.settled, Fact::Representation(self.representation.clone())));
-        facts.push((self.settled, Fact::Tags(Box::new(self.tags.clone()))));
-        facts.push((self.settled, self.counted()));
-        facts.push((self.settled, Fact::Entered(self.activity())));
-        facts.extend(self.told.facts().into_iter().map(|fact| (self.settled, fact)));
-        facts
-    }
-
     /// Whether the event makes sense now.
     pub(super) fn check(&self, event: &SessionEvent) -> Result<(), Reject> {
         match event {
@@ -176,10 +154,6 @@ impl Session {
             SessionEvent::Dimensions(new) => self.told.check(new),
             _ => Ok(()),
         }
-    }
-
-    pub(super) fn opened(&self) -> Millis {
-        self.opened
     }
 
     pub(super) fn handle_event(&mut self, at: Millis, event: SessionEvent) {
@@ -258,76 +232,6 @@ impl Session {
             let entry = (self.settled, fact(self));
             self.facts.get_or_insert_with(Vec::new).push(entry);
         }
-    }
-
-    pub(super) fn snapshot(&self, now: Millis) -> Snapshot {
-        let at = now.max(self.settled);
-        let phase = self.phase();
-        let mut totals = self.totals.clone();
-        totals.spend(phase, at.since(self.settled));
-        Snapshot {
-            id: self.id.clone(),
-            open: self.open.clone(),
-            opened: self.opened,
-            first_frame: self.first_frame,
-            at,
-            phase,
-            totals,
-            counts: *self.counting.sum(),
-            latest: self.latest,
-            representation: self.representation.clone(),
-            tags: self.tags.clone(),
-            error: self.error.clone(),
-            errors: self.errors,
-            closed: None,
-        }
-    }
-
-    fn phase(&self) -> Phase {
-        match (self.state, self.waiting) {
-            _ if self.ads.any() => Phase::Ad,
-            (Some(PlayerState::Paused), _) if self.first_frame.is_some() => {
-                if self.paused_for_ad {
-                    Phase::Ad
-                } else {
-                    Phase::Paused
-                }
-            }
-            _ if !self.totals.started => Phase::Startup,
-            _ if self.seeking => Phase::Seeking,
-            (_, Some(Waiting::Seek)) => Phase::Seeking,
-            (_, Some(Waiting::Stall { .. })) => Phase::Rebuffering,
-            (_, None) => Phase::Playing,
-        }
-    }
-
-    fn activity(&self) -> Activity {
-        match self.phase() {
-            Phase::Startup if self.data || self.first_frame.is_some() => Activity::InitBuffering,
-            Phase::Startup if self.state.is_some() => Activity::Connecting,
-            Phase::Startup => Activity::Init,
-            Phase::Playing => Activity::Playing,
-            Phase::Paused => Activity::Paused,
-            Phase::Rebuffering if matches!(self.waiting, Some(Waiting::Stall { resume: true, .. })) => {
-                Activity::ResumeBuffering
-            }
-            Phase::Rebuffering => Activity::Rebuffering,
-            Phase::Seeking if self.waiting.is_some() => Activity::SeekBuffering,
-            Phase::Seeking => Activity::Seeking,
-            Phase::Ad if self.ads.plays() => Activity::AdPlaying,
-            Phase::Ad => Activity::AdLoading,
-        }
-    }
-
-    /// From the attempt to the first picture, ads apart.
-    fn startup_time(&self) -> Option<Millis> {
-        self.first_frame.map(|first| first.since(self.opened))
-    }
-
-    fn gauges(&self) -> Gauges {
-        let mut measures = self.told.measures;
-        measures.bandwidth = measures.bandwidth.or(self.bandwidth);
-        Gauges { bitrate: self.totals.bitrate, fps: self.latest.fps, buffer: self.latest.buffer, measures }
     }
 
     /// Puts the time since the last event where it belongs. Time told backwards counts as no time.
@@ -477,40 +381,15 @@ impl Session {
     fn count(&mut self, counters: Counters) {
         self.counting.update(&counters);
         self.latest = counters;
-        self.fill();
+        let bytes = self.counting.sum().bytes;
+        self.data |= bytes > 0;
+        self.filling.count(self.settled, bytes, counters.buffer, self.totals.bitrate);
         self.tell_with(Self::counted);
         // A player that does not tell its first frame has had it once frames come out while it plays.
         let decoded = counters.video.decoded > 0 || counters.audio.decoded > 0;
         if decoded && self.state == Some(PlayerState::Playing) {
             self.join();
         }
-    }
-
-    /// How fast the buffer fills, and how much of what filled it has been played.
-    fn fill(&mut self) {
-        let bytes = self.counting.sum().bytes;
-        self.data |= bytes > 0;
-        match self.filled {
-            Some((since, before)) if self.settled > since => {
-                let bits = u128::from(bytes - before.min(bytes)) * 8000;
-                let rate = bits / u128::from(self.settled.since(since).0);
-                self.bandwidth = Some(u64::try_from(rate).unwrap_or(u64::MAX));
-                self.filled = Some((self.settled, bytes));
-            }
-            Some(_) => {}
-            None => self.filled = Some((self.settled, bytes)),
-        }
-        let waiting = match (self.latest.buffer, self.totals.bitrate) {
-            (Some(ms), bitrate) if bitrate > 0 => u128::from(ms) * u128::from(bitrate) / 8000,
-            _ => 0,
-        };
-        let played = bytes.saturating_sub(u64::try_from(waiting).unwrap_or(u64::MAX));
-        self.bytes_played = self.bytes_played.max(played);
-    }
-
-    fn counted(&self) -> Fact {
-        let duration = self.latest.duration;
-        Fact::Counted { counts: *self.counting.sum(), bytes_played: self.bytes_played, duration }
     }
 
     fn seek(&mut self, seek: Seek) {
