@@ -17,6 +17,7 @@ use crate::networks::Networks;
 use crate::rules::Rules;
 use crate::session::story::Piece;
 use crate::session::{Context, Key, Ledger, Session, beat, line, report};
+use crate::sketch::Sketches;
 use crate::store::{Store, StoreError};
 use crate::time::{Minute, UnixMs};
 use crate::values::Values;
@@ -64,6 +65,8 @@ pub(crate) struct Changes {
     pub(crate) sessions: Vec<Session>,
     /// To be added.
     pub(crate) rollups: BTreeMap<Place, Figures>,
+    /// To be merged with what is there.
+    pub(crate) sketches: BTreeMap<Place, Sketches>,
     /// What became of sessions, to be added to what is known of them.
     pub(crate) stories: BTreeMap<Key, Vec<Piece>>,
     /// Box and measurement.
@@ -162,10 +165,13 @@ impl Changes {
             let counts = |filter: &&&Filter| filter.wanted.advanced || dimension == Dimension::All;
             let met = met.iter().filter(counts).map(|filter| filter.id);
             for filter in std::iter::once(ALL_TRAFFIC.0).chain(met) {
+                let place =
+                    |minute| Place { filter, dimension: dimension.clone(), minute, value: told.to_owned() };
                 for (minute, figures) in &ledger.0 {
-                    let (dimension, value) = (dimension.clone(), told.to_owned());
-                    let place = Place { filter, dimension, minute: *minute, value };
-                    *self.rollups.entry(place).or_default() += *figures;
+                    *self.rollups.entry(place(*minute)).or_default() += *figures;
+                }
+                for (minute, sample) in &ledger.2 {
+                    self.sketches.entry(place(*minute)).or_default().add(*sample, &session.device);
                 }
             }
         }
@@ -395,6 +401,7 @@ mod tests {
     use super::*;
     use crate::figures::SAMPLES;
     use crate::labels::Known;
+    use crate::sketch::{Kind, Samples};
     use crate::store::{Lookup, Reader, Span, Sqlite};
     use crate::tests_golden as golden;
     use crate::time::UnixMs;
@@ -465,6 +472,14 @@ mod tests {
         by_value
     }
 
+    /// Sketches of a dimension as the store tells them, over all time and all values.
+    fn sketches(reader: &mut dyn Reader, dimension: u32) -> Sketches {
+        let span = Span { filter: ALL_TRAFFIC.0, dimension, from: Minute(0), until: Minute(u64::MAX) };
+        let mut all = Sketches::default();
+        reader.sketches(&span, 60, None).unwrap().iter().for_each(|told| all.merge(&told.sketches));
+        all
+    }
+
     /// What a session's stored story adds up to.
     fn told(story: &[serde_json::Value]) -> Figures {
         let of = |piece: &serde_json::Value| {
@@ -532,6 +547,19 @@ mod tests {
             prop_assert_eq!(sums(&mut reader, 0), expected);
             for known in Known::ALL {
                 prop_assert_eq!(sums(&mut reader, known.id()), expected, "{}", known.name());
+            }
+            // What is repeated is sampled once; what is taken back is not taken out.
+            let sampled = sketches(&mut reader, 0);
+            let count = |kind| sampled.of(kind).map_or(0, Samples::count);
+            prop_assert_eq!(count(Kind::Startup), u64::try_from(expected.startups).unwrap());
+            prop_assert!(count(Kind::Restart) >= u64::try_from(expected.restarts).unwrap());
+            let plays = sessions.iter().filter(|session| session.joined.is_some());
+            let ended = plays.clone().filter(|session| session.end.is_some()).count() as u64;
+            prop_assert!(count(Kind::Rebuffering) <= plays.count() as u64 && count(Kind::Bitrate) <= ended.max(count(Kind::Rebuffering)));
+            let devices: BTreeSet<_> = sessions.iter().map(|session| &session.device).collect();
+            prop_assert_eq!(sampled.devices(), devices.len() as u64);
+            for known in Known::ALL {
+                prop_assert_eq!(sketches(&mut reader, known.id()).encode(), sampled.encode(), "{}", known.name());
             }
             prop_assert_eq!(book.running(), sessions.iter().filter(|session| session.end.is_none()).count());
             prop_assert_eq!(store.networks().unwrap(), networks);

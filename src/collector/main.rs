@@ -9,8 +9,8 @@
 //! Besides, `page` is what people look at, `alerts` says when something is wrong, and `connector` polls other services and
 //! receives their alerts; what they keep is in `desk`, a small file of its own.
 //!
-//! `time`, `figures`, `filters`, `values`, `labels`, `networks`, `rules`, `seen`, `session` and `book` are pure: time is an
-//! argument. What is not, is around them.
+//! `time`, `figures`, `filters`, `values`, `labels`, `networks`, `rules`, `seen`, `session`, `sketch` and `book` are pure:
+//! time is an argument. What is not, is around them.
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +41,7 @@ mod secrets;
 mod seen;
 mod server;
 mod session;
+mod sketch;
 mod store;
 #[cfg(test)]
 #[path = "tests/golden.rs"]

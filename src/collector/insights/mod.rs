@@ -9,6 +9,7 @@
 //! | `metrics.json` | the last hour of the metrics asked for: by minute, in all, or by the values of a dimension |
 
 mod bulk;
+mod distribution;
 mod openapi;
 mod shapes;
 mod three;
@@ -28,7 +29,8 @@ use self::shapes::{Metric, Units};
 use crate::app::App;
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::{Dimension, Known};
-use crate::store::{Reader, Span, StoreError};
+use crate::sketch::Sketches;
+use crate::store::{ALL_TIME, Reader, Span, StoreError};
 use crate::time::{self, Minute};
 
 /// The one account's id.
@@ -148,7 +150,7 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
     let mut answer = Map::new();
     for metric in &asked.metrics {
         let dimension = match metric {
-            Metric::Series(_) | Metric::Simple(_) | Metric::Summary => 0,
+            Metric::Series(_) | Metric::Simple(_) | Metric::Summary | Metric::Distribution(_) => 0,
             Metric::TopAssets => Known::Asset.id(),
             Metric::QualityLens | Metric::AudienceLens => {
                 let Some(dimension) = asked.dimension else {
@@ -168,12 +170,16 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
         for filter in &filters.told {
             let span = Span { filter: *filter, dimension, from, until };
             let mut of = shapes::Told { filter: filter.0.to_string(), ..shapes::Told::default() };
-            if matches!(metric, Metric::Series(_)) {
-                of.minutes = reader.minutes(&span)?;
-                of.minutes.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
-            } else {
-                of.values = reader.values(&span)?;
-                of.values.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
+            match metric {
+                Metric::Series(_) => {
+                    of.minutes = reader.minutes(&span)?;
+                    of.minutes.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
+                }
+                Metric::Distribution(_) => of.sketches = together(reader, &span)?,
+                _ => {
+                    of.values = reader.values(&span)?;
+                    of.values.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
+                }
             }
             if *metric == Metric::AudienceLens {
                 of.peaks = reader.peaks(&span)?;
@@ -185,6 +191,7 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
             Metric::Simple(series) => series.single(&told, asked.units),
             Metric::Summary => shapes::summary(&told, asked.version),
             Metric::TopAssets => shapes::top_assets(&told),
+            Metric::Distribution(distribution) => shapes::distribution(&told, distribution),
             Metric::QualityLens => shapes::quality(&told, asked.version),
             Metric::AudienceLens => shapes::audience(&told),
         };
@@ -194,6 +201,12 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
         answer.insert(metric.name(), shape);
     }
     Ok(Value::Object(answer))
+}
+
+/// Sketches of all values and all of the time.
+fn together(reader: &mut dyn Reader, span: &Span) -> Result<Sketches, StoreError> {
+    let told = reader.sketches(span, ALL_TIME, None)?;
+    Ok(told.into_iter().next().map(|told| told.sketches).unwrap_or_default())
 }
 
 fn has_own(reader: &mut dyn Reader, dimension: u32) -> Result<bool, StoreError> {

@@ -44,7 +44,7 @@ fn document() -> Value {
                 "metrics",
                 "names, with commas between",
                 true,
-                &json!("attempts,ended_plays,quality_metriclens")
+                &json!("attempts,ended_plays,video_startup_time,quality_metriclens")
             ),
             parameter("filter_ids", "at most 99, with commas between", false, &json!("1")),
             parameter("metriclens_dimension_id", "for metriclens", false, &json!("11")),
@@ -56,7 +56,7 @@ fn document() -> Value {
         let metric = || in_path("metric", "such as plays; or custom-selection, with metric=", "plays");
         let mut common = vec![
             parameter("filter_id", "of a saved filter, or 1", false, &json!("1")),
-            parameter("metric", "for custom-selection, 1 to 12 times", false, &json!("attempts")),
+            parameter("metric", "for custom-selection, 1 to 12 times", false, &json!("video-start-time")),
             parameter("granularity", "of steps, by ISO 8601, PT1M or longer", false, &json!("PT5M")),
             parameter("limit", "most values of a dimension", false, &json!("10")),
             parameter("sort_by", "the metric that values are put in order by", false, &json!("attempts")),
@@ -207,6 +207,7 @@ fn schemas() -> Value {
         "type": "object", "minProperties": 1, "additionalProperties": false,
         "properties": {
             "count": count(), "percentage": number(), "ratio": number(), "bps": number(), "value": number(),
+            "p50": number(), "p95": number(), "per_unique_device": number(),
         },
     });
     let told = json!({ "oneOf": [

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Map, Number, Value, json};
 
 use super::Version;
+use super::distribution::Distribution;
 use crate::figures::Figures;
+use crate::sketch::Sketches;
 use crate::time::Minute;
 
 /// What can be asked for.
@@ -22,6 +24,8 @@ pub(super) enum Metric {
     Summary,
     /// The assets with most plays.
     TopAssets,
+    /// What part of samples lies where.
+    Distribution(&'static Distribution),
     /// Quality metrics of each value of a dimension.
     QualityLens,
     /// Audience metrics of each value of a dimension.
@@ -54,6 +58,8 @@ pub(super) struct Told {
     /// Of each value of a dimension.
     pub(super) values: Vec<(String, Figures)>,
     pub(super) peaks: Vec<(String, i64)>,
+    /// Of all values together.
+    pub(super) sketches: Sketches,
 }
 
 /// What bit rates are told in.
@@ -126,7 +132,10 @@ impl Metric {
             TOP_ASSETS => Some(Self::TopAssets),
             QUALITY_LENS => Some(Self::QualityLens),
             AUDIENCE_LENS => Some(Self::AudienceLens),
-            _ => find(TIME_SERIES).map(Self::Series).or_else(|| find(SIMPLE_SERIES).map(Self::Simple)),
+            _ => find(TIME_SERIES)
+                .map(Self::Series)
+                .or_else(|| find(SIMPLE_SERIES).map(Self::Simple))
+                .or_else(|| Distribution::from_name(name).map(Self::Distribution)),
         }
     }
 
@@ -139,6 +148,7 @@ impl Metric {
             Self::Simple(series) => find(SIMPLE_SERIES, series),
             Self::Summary => SUMMARY.to_owned(),
             Self::TopAssets => TOP_ASSETS.to_owned(),
+            Self::Distribution(distribution) => distribution.name.to_owned(),
             Self::QualityLens => QUALITY_LENS.to_owned(),
             Self::AudienceLens => AUDIENCE_LENS.to_owned(),
         }
@@ -209,6 +219,12 @@ pub(super) fn summary(told: &[Told], version: Version) -> Value {
     let names: Vec<_> = QUALITY.iter().chain(QUALITY_26.iter().filter(|_| version == Version::V26)).collect();
     let row = |told: &Told| quality_row(&told.sum(), version).into();
     json!({ "type": "label_series", "meta": {}, "xvalues": names, "filters": for_each(told, row) })
+}
+
+/// What part of samples lies where, in per cent.
+pub(super) fn distribution(told: &[Told], distribution: &Distribution) -> Value {
+    let row = |told: &Told| distribution.shares(&told.sketches).into_iter().map(number).collect();
+    json!({ "type": "label_series", "meta": {}, "xvalues": distribution.labels(), "filters": for_each(told, row) })
 }
 
 /// Plays of those assets that have most of them.
@@ -306,6 +322,7 @@ pub(super) fn number(value: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::insights::distribution;
 
     fn figures() -> Figures {
         Figures {
@@ -376,7 +393,8 @@ mod tests {
     #[test]
     fn names_go_both_ways() {
         let names = TIME_SERIES.iter().chain(SIMPLE_SERIES).map(|(name, _)| *name);
-        for name in names.chain([SUMMARY, TOP_ASSETS, QUALITY_LENS, AUDIENCE_LENS]) {
+        let distributions = distribution::ALL.iter().map(|distribution| distribution.name);
+        for name in names.chain(distributions).chain([SUMMARY, TOP_ASSETS, QUALITY_LENS, AUDIENCE_LENS]) {
             assert_eq!(Metric::from_name(name).unwrap().name(), name);
         }
         assert_eq!(Metric::from_name("views"), None);

@@ -29,7 +29,7 @@ use crate::alerts;
 use crate::app::App;
 use crate::filters::ALL_TRAFFIC;
 use crate::session::Key;
-use crate::store::{Lookup, Span, StoreError, Wanted};
+use crate::store::{ALL_TIME, Lookup, Span, StoreError, Wanted};
 use crate::time::{self, Minute, UnixMs};
 
 /// What the page may do: nothing but load its own files and ask its own server.
@@ -110,8 +110,12 @@ async fn overview(State(app): State<App>, query: Asked) -> Response {
             from: Minute(until.0.saturating_sub(minutes)),
             until,
         };
-        let minutes = reader.lock().unwrap_or_else(PoisonError::into_inner).minutes(&span)?;
-        Ok(views::overview(&minutes, span.from, until, running, now))
+        let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let minutes = reader.minutes(&span)?;
+        let sketches = reader.sketches(&span, ALL_TIME, None)?.into_iter().next();
+        drop(reader);
+        let sketches = sketches.map(|told| told.sketches).unwrap_or_default();
+        Ok(views::overview(&minutes, &sketches, span.from, until, running, now))
     })
     .await
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::figures::Figures;
 use crate::labels::{Dimension, Labels};
 use crate::session::{Outcome, Session};
+use crate::sketch::{Kind, Sketches};
 use crate::store::{BoxSeen, Interface};
 use crate::time::{MINUTE, Minute, UnixMs};
 
@@ -32,6 +33,7 @@ const SERIES: [&str; 12] = [
 /// All sessions together, from a minute until another one.
 pub(super) fn overview(
     minutes: &[(Minute, Figures)],
+    sketches: &Sketches,
     from: Minute,
     until: Minute,
     running: usize,
@@ -62,6 +64,10 @@ pub(super) fn overview(
     }
     let plays = of(total.0.attempts, total.0.percent_of_attempts(total.0.plays));
     totals.insert("plays_percent".to_owned(), plain(plays));
+    let startup = |part| Some(sketches.of(Kind::Startup)?.quantile(part)? / 1000.0);
+    totals.insert("startup_median_s".to_owned(), plain(startup(0.5)));
+    totals.insert("startup_p95_s".to_owned(), plain(startup(0.95)));
+    totals.insert("devices".to_owned(), sketches.devices().into());
     json!({
         "now": now.0,
         "running": running,
@@ -217,7 +223,7 @@ mod tests {
     fn an_hour_minute_by_minute() {
         let minutes =
             [(Minute(100), figures(3, 2)), (Minute(102), figures(1, 1)), (Minute(200), figures(9, 9))];
-        let told = overview(&minutes, Minute(100), Minute(103), 5, UnixMs(7));
+        let told = overview(&minutes, &Sketches::default(), Minute(100), Minute(103), 5, UnixMs(7));
         assert_eq!(told["step"], 60_000);
         assert_eq!(told["from"], 6_000_000);
         assert_eq!(told["series"]["attempts"], json!([3.0, 0.0, 1.0]));
@@ -234,7 +240,7 @@ mod tests {
     fn a_week_in_few_points_loses_nothing() {
         let week = 7 * 24 * 60;
         let minutes: Vec<_> = (0..week).map(|minute| (Minute(minute), figures(1, 4))).collect();
-        let told = overview(&minutes, Minute(0), Minute(week), 0, UnixMs(0));
+        let told = overview(&minutes, &Sketches::default(), Minute(0), Minute(week), 0, UnixMs(0));
         let points = told["series"]["attempts"].as_array().unwrap();
         assert!(points.len() <= 360);
         let sum: f64 = points.iter().map(|point| point.as_f64().unwrap()).sum();

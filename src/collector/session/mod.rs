@@ -9,6 +9,9 @@
 //! * A session that falls silent ends where it was last known to be. Should it speak again, that end is taken
 //!   back, in the minute in which it was booked.
 //! * A slice counts under the dimensions' values that are known when it is told.
+//! * Samples of which percentiles are made are told once, when they are final, and never taken back: start-up time with the
+//!   first picture, restart time with each seek, a play's bit rate and rebuffering when it ends for the first time. Its
+//!   device counts as active in the minutes of the attempt and of the end of a play.
 //!
 //! Time is an argument: `now` is when a message came.
 
@@ -22,11 +25,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::story::Piece;
-use crate::figures::{Figures, SAMPLES};
+use crate::figures::{Figures, SAMPLES, is_nothing};
 use crate::labels::{Known, Labels, clipped};
 use crate::networks::Networks;
 use crate::rules::Rules;
 use crate::seen::Seen;
+use crate::sketch::{Kind, Sample};
 use crate::time::{AHEAD, LONG_AGO, LONGEST, MINUTE, Minute, UnixMs};
 
 /// Longest error that is kept, in characters.
@@ -67,6 +71,9 @@ pub(crate) struct Session {
     remainder: u32,
     /// An ad is no attempt and counts nowhere.
     is_ad: bool,
+    /// What is sampled of an ended play is told.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    is_sampled: bool,
     pub(crate) told_by: ToldBy,
 }
 
@@ -102,9 +109,13 @@ pub(crate) enum Outcome {
     StartFailed { business: bool },
 }
 
-/// Figures by the minute to which they belong, and the same as the session's story.
+/// Figures by the minute to which they belong, the same as the session's story, and samples by their minutes.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Ledger(pub(crate) BTreeMap<Minute, Figures>, pub(crate) Vec<Piece>);
+pub(crate) struct Ledger(
+    pub(crate) BTreeMap<Minute, Figures>,
+    pub(crate) Vec<Piece>,
+    pub(crate) Vec<(Minute, Sample)>,
+);
 
 /// What is the same for all sessions while one message is taken.
 #[derive(Debug, Clone, Copy)]
@@ -188,6 +199,7 @@ impl Session {
             seen: Seen::default(),
             remainder: 0,
             is_ad: false,
+            is_sampled: false,
             told_by,
         }
     }
@@ -224,6 +236,7 @@ impl Session {
     fn begin(&mut self, ledger: &mut Ledger) {
         let attempt = Figures { attempts: 1, ..Figures::default() };
         self.book_at(ledger, self.start, attempt);
+        self.sample(ledger, self.start.minute(), Sample::Device);
     }
 
     /// The first picture; `startup` in ms where it is known.
@@ -240,6 +253,9 @@ impl Session {
             ..Figures::default()
         };
         self.book_at(ledger, at, play);
+        if startup.is_some() {
+            self.sample(ledger, at.minute(), Sample::of(Kind::Startup, play.startup_ms, 1));
+        }
     }
 
     fn fail(&mut self, error: &str) {
@@ -262,6 +278,28 @@ impl Session {
         self.book_at(ledger, at, outcome.figures());
         if let Some(piece) = ledger.1.last_mut() {
             piece.error.clone_from(&self.failure);
+        }
+        if self.joined.is_some() {
+            self.sample(ledger, at.minute(), Sample::Device);
+            if !std::mem::replace(&mut self.is_sampled, true) {
+                self.sample_play(ledger, at.minute());
+            }
+        }
+    }
+
+    /// What is sampled of a play that has ended.
+    fn sample_play(&self, ledger: &mut Ledger, at: Minute) {
+        let total = &self.total;
+        if total.rated_ms > 0 {
+            let kilobits = total.bits.checked_div(total.rated_ms).unwrap_or_default();
+            self.sample(ledger, at, Sample::of(Kind::Bitrate, kilobits, 1));
+        }
+        let buffering = total.rebuffering_ms.saturating_add(total.seek_buffering_ms);
+        let watched = buffering.saturating_add(total.playing_ms);
+        let ratio = |part: i64| part.saturating_mul(10_000).checked_div(watched).unwrap_or_default();
+        if watched > 0 {
+            self.sample(ledger, at, Sample::of(Kind::Rebuffering, ratio(buffering), 1));
+            self.sample(ledger, at, Sample::of(Kind::ConnectionRebuffering, ratio(total.rebuffering_ms), 1));
         }
     }
 
@@ -297,8 +335,10 @@ impl Session {
     ) {
         let from = from.max(to - LONGEST).min(to);
         let length = to.since(from);
+        let restart = amounts.restart_ms.checked_div(amounts.restarts).unwrap_or_default();
         if length == 0 {
             self.book(ledger, to.minute(), amounts);
+            self.sample(ledger, to.minute(), Sample::of(Kind::Restart, restart, amounts.restarts));
             return;
         }
         for minute in from.minute().0..=to.minute().0 {
@@ -312,6 +352,7 @@ impl Session {
                 share.running = running(minute, begin.max(joined), end);
             }
             self.book(ledger, minute, share);
+            self.sample(ledger, minute, Sample::of(Kind::Restart, restart, share.restarts));
         }
     }
 
@@ -334,6 +375,12 @@ impl Session {
         if !self.is_ad {
             self.total += figures;
             ledger.add(at, figures);
+        }
+    }
+
+    fn sample(&self, ledger: &mut Ledger, at: Minute, sample: Sample) {
+        if !self.is_ad && !sample.is_nothing() {
+            ledger.2.push((at, sample));
         }
     }
 }

@@ -1,13 +1,16 @@
 //! How long what is kept is kept, and how much of it.
 //!
 //! Sums by minute become sums by hour when they are old, in one transaction: each sum is in one of the two tables and
-//! never in both. What comes late for such an hour stands beside it by the minute until its turn comes.
+//! never in both; so it is with the sketches beside them. What comes late for such an hour stands beside it by the minute until its turn comes.
 
-use rusqlite::params;
+use std::collections::BTreeMap;
+
+use rusqlite::{Transaction, params};
 
 use super::StoreError;
-use super::sqlite::{Sqlite, columns, stored};
+use super::sqlite::{Sqlite, columns, merge_sketches, stored};
 use crate::figures::Figures;
+use crate::sketch::Sketches;
 use crate::time::{HOUR, UnixMs};
 
 /// Most sessions, and most rows of other kinds, that go at once: what comes meanwhile waits for it.
@@ -156,17 +159,50 @@ fn minutes(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
     );
     let transaction = store.connection.transaction()?;
     transaction.execute(&sql, [hour])?;
+    sketches_by_hour(&transaction, hour)?;
     let rows = transaction.execute("DELETE FROM rollup WHERE minute >= ?1 AND minute < ?1 + 60", [hour])?;
     transaction.commit()?;
     Ok(rows)
 }
 
-fn hours(store: &Sqlite, before: UnixMs) -> Result<usize, StoreError> {
-    let mut statement = store.connection.prepare_cached(
-        "DELETE FROM rollup_hour WHERE (dimension, minute, value) IN (
-             SELECT dimension, minute, value FROM rollup_hour WHERE minute < ?1 ORDER BY minute LIMIT ?2)",
-    )?;
-    Ok(statement.execute(params![stored(before.0 / HOUR * 60), ROWS])?)
+/// Sketches have rows beside those of sums, which are found by their minute.
+fn sketches_by_hour(transaction: &Transaction<'_>, hour: i64) -> Result<(), StoreError> {
+    const PLACES: &str =
+        "SELECT dimension, minute, value FROM rollup WHERE minute >= ?1 AND minute < ?1 + 60";
+    let mut all: BTreeMap<(i64, String), Sketches> = BTreeMap::new();
+    {
+        let sql = format!(
+            "SELECT dimension, value, state FROM ({PLACES}) JOIN sketch USING (dimension, minute, value)"
+        );
+        let mut statement = transaction.prepare(&sql)?;
+        let mut rows = statement.query([hour])?;
+        while let Some(row) = rows.next()? {
+            let state: Vec<u8> = row.get(2)?;
+            all.entry((row.get(0)?, row.get(1)?)).or_default().merge(&Sketches::decode(&state)?);
+        }
+    }
+    for ((dimension, value), sketches) in &all {
+        merge_sketches(transaction, "sketch_hour", (*dimension, hour, value), sketches)?;
+    }
+    transaction
+        .execute(&format!("DELETE FROM sketch WHERE (dimension, minute, value) IN ({PLACES})"), [hour])?;
+    Ok(())
+}
+
+fn hours(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
+    let transaction = store.connection.transaction()?;
+    let mut rows = 0;
+    // Those of sums last: they say which.
+    for table in ["sketch_hour", "rollup_hour"] {
+        let mut statement = transaction.prepare_cached(&format!(
+            "DELETE FROM {table} WHERE (dimension, minute, value) IN (
+                 SELECT dimension, minute, value FROM rollup_hour WHERE minute < ?1
+                 ORDER BY minute, dimension, value LIMIT ?2)"
+        ))?;
+        rows = statement.execute(params![stored(before.0 / HOUR * 60), ROWS])?;
+    }
+    transaction.commit()?;
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -190,8 +226,8 @@ mod tests {
         for number in 0..SESSIONS {
             let now = T0 + number * 1_200_000;
             for text in [
-                format!("a=S~c={number}~d=box~dv=m{}~e=0~f=R~r=900~w=900", number % 2),
-                format!("a=C~c={number}~d=box~dv=m{}~e=1~f=R~w=60900~dx=60~pct=60000~tpct=60000", number % 2),
+                format!("a=S~c={number}~d=box~sa=m{}~e=0~f=R~r=900~w=900", number % 2),
+                format!("a=C~c={number}~d=box~sa=m{}~e=1~f=R~w=60900~dx=60~pct=60000~tpct=60000", number % 2),
             ] {
                 let message = line::Received::read(&text, "192.0.2.1", "192.0.2.0/24").unwrap();
                 book.take(Message::Line(Box::new(message)), now, &mut store).unwrap();
@@ -240,6 +276,33 @@ mod tests {
         let days = reader.grid(&span, 1440, None).unwrap();
         assert_eq!(days.iter().map(|cell| cell.figures.attempts).sum::<i64>(), 200);
         assert!(days.iter().all(|cell| cell.figures.concurrent_plays() == 1), "a peak is no sum");
+    }
+
+    /// Sketches of each value, over all time.
+    fn sketches(directory: &std::path::Path, dimension: u32) -> Vec<(String, Vec<u8>)> {
+        let span = Span { filter: ALL_TRAFFIC.0, dimension, from: Minute(0), until: Minute(u64::MAX) };
+        let told = Sqlite::reader(directory).unwrap().sketches(&span, u64::MAX, None).unwrap();
+        told.into_iter().map(|told| (told.value, told.sketches.encode())).collect()
+    }
+
+    #[test]
+    fn sketches_go_with_their_sums() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = filled(directory.path());
+        let now = T0 + SESSIONS * 1_200_000;
+        let rows = |store: &Sqlite, table: &str| -> usize {
+            store
+                .connection
+                .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+                .unwrap()
+        };
+        let before = sketches(directory.path(), Known::Device.id());
+        assert_eq!(before.iter().map(|(value, _)| value.as_str()).collect::<Vec<_>>(), ["m0", "m1"]);
+        tidy_all(&mut store, &Keep { minutes: 1, ..Keep::default() }, now);
+        assert_eq!(sketches(directory.path(), Known::Device.id()), before);
+        assert!(rows(&store, "sketch_hour") > 0 && rows(&store, "sketch") > 0);
+        tidy_all(&mut store, &Keep { minutes: 1, hours: 1, ..Keep::default() }, now + 3 * DAY);
+        assert_eq!((rows(&store, "sketch"), rows(&store, "sketch_hour")), (0, 0));
     }
 
     #[test]

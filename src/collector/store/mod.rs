@@ -4,6 +4,8 @@ mod keep;
 mod lookup;
 mod sqlite;
 
+use std::collections::BTreeMap;
+
 use thiserror::Error;
 
 pub(crate) use self::keep::{Keep, Tidied};
@@ -15,6 +17,7 @@ use crate::figures::Figures;
 use crate::filters::{Filter, FilterId};
 use crate::labels::Dimension;
 use crate::session::{Key, Session};
+use crate::sketch::{Sketches, Unreadable};
 use crate::time::{Minute, UnixMs};
 
 /// Keeps sessions, roll-ups by minute, and measurements of interfaces.
@@ -53,9 +56,21 @@ pub(crate) trait Reader: Send {
     /// steps are counted from 1970. Of certain values, where they are named, all together.
     fn grid(&mut self, span: &Span, step: u64, only: Option<&[String]>) -> Result<Vec<Cell>, StoreError>;
 
+    /// Sketches of each value of a dimension in each step of so many minutes, merged; steps are counted from 1970. Of
+    /// certain values, where they are named, all together. What has no sample is not told.
+    fn sketches(
+        &mut self,
+        span: &Span,
+        step: u64,
+        only: Option<&[String]>,
+    ) -> Result<Vec<Sketched>, StoreError>;
+
     /// Numbers and names of the operators' own dimensions.
     fn own_dimensions(&mut self) -> Result<Vec<(u32, String)>, StoreError>;
 }
+
+/// A step that holds all minutes.
+pub(crate) const ALL_TIME: u64 = i64::MAX as u64;
 
 /// Of what sums are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +96,16 @@ pub(crate) struct Cell {
     pub(crate) figures: Figures,
 }
 
+/// Sketches of a value of a dimension in some minutes.
+#[derive(Debug, Clone)]
+pub(crate) struct Sketched {
+    /// The first minute.
+    pub(crate) at: Minute,
+    /// The dimension's; empty where several are told together.
+    pub(crate) value: String,
+    pub(crate) sketches: Sketches,
+}
+
 /// Why the store failed.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
@@ -88,12 +113,30 @@ pub(crate) enum StoreError {
     Sqlite(#[from] rusqlite::Error),
     #[error("session {key:?} in the store cannot be read: {error}")]
     Session { key: String, error: serde_json::Error },
+    #[error("{0}")]
+    Sketch(#[from] Unreadable),
     #[error("filter {id} in the store cannot be read: {error}")]
     Filter { id: u32, error: serde_json::Error },
     #[error(
         "the store is of version {found}, this program of {expected}: take the program that made it, or another --data"
     )]
     Version { found: i64, expected: i64 },
+}
+
+/// Merges stored sketches, in any order, as [`Reader::sketches`] tells them.
+fn merged(
+    rows: impl Iterator<Item = Result<(Minute, String, Vec<u8>), StoreError>>,
+    step: u64,
+    is_together: bool,
+) -> Result<Vec<Sketched>, StoreError> {
+    let mut all: BTreeMap<(Minute, String), Sketches> = BTreeMap::new();
+    for row in rows {
+        let (minute, value, state) = row?;
+        let at = Minute((minute.0 / step.max(1)).saturating_mul(step));
+        let value = if is_together { String::new() } else { value };
+        all.entry((at, value)).or_default().merge(&Sketches::decode(&state)?);
+    }
+    Ok(all.into_iter().map(|((at, value), sketches)| Sketched { at, value, sketches }).collect())
 }
 
 impl Dimension {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
 
 use super::keep::{Keep, Tidied, hour_table, tidy};
-use super::{Cell, Reader, Span, Store, StoreError};
+use super::{Cell, Reader, Sketched, Span, Store, StoreError, merged};
 use crate::book::{Changes, Counts, Place};
 use crate::figures::{Figures, SAMPLES};
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::Dimension;
 use crate::session::story::Piece;
 use crate::session::{Key, Session};
+use crate::sketch::Sketches;
 use crate::time::{Minute, UnixMs};
 
 /// Of the tables; a file of another one is not touched.
@@ -74,6 +75,25 @@ CREATE TABLE IF NOT EXISTS filter (
 );
 ";
 
+/// Sketches by minute and by hour, made likewise: a row beside those of the sums that have samples. Their merging is not
+/// the database's.
+const SKETCH: &str = "
+CREATE TABLE IF NOT EXISTS sketch (
+    dimension INTEGER NOT NULL,
+    minute    INTEGER NOT NULL,
+    value     TEXT NOT NULL,
+    state     BLOB NOT NULL,
+    PRIMARY KEY (dimension, minute, value)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sketch_hour (
+    dimension INTEGER NOT NULL,
+    minute    INTEGER NOT NULL,
+    value     TEXT NOT NULL,
+    state     BLOB NOT NULL,
+    PRIMARY KEY (dimension, minute, value)
+) WITHOUT ROWID;
+";
+
 /// The store, for the one that writes.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
@@ -115,6 +135,7 @@ impl Sqlite {
         connection.execute_batch(STORY)?;
         connection.execute_batch(FILTER)?;
         connection.execute_batch(&hour_table())?;
+        connection.execute_batch(SKETCH)?;
         let own = own_dimensions(&connection)?.into_iter().map(|(id, name)| (name, id)).collect();
         Ok(Self { connection, add: add_statement(), own })
     }
@@ -152,6 +173,11 @@ impl Sqlite {
                 let figures = figures.values().map(rusqlite::types::Value::from);
                 statement.execute(params_from_iter(numbers.chain(value).chain(figures)))?;
             }
+            for (Place { filter, dimension, minute, value }, sketches) in &changes.sketches {
+                let Some(id) = number(&transaction, own, dimension)? else { continue };
+                let place = (table(*filter, id), stored(minute.0), value.as_str());
+                merge_sketches(&transaction, "sketch", place, sketches)?;
+            }
             let mut statement =
                 transaction.prepare_cached("INSERT INTO story (session, pieces) VALUES (?1, ?2)")?;
             for (key, pieces) in &changes.stories {
@@ -167,8 +193,10 @@ impl Sqlite {
                 )?;
                 if state.is_none() {
                     let (first, last) = (table(*id, 0), table(*id, u32::MAX));
-                    transaction
-                        .execute("DELETE FROM rollup WHERE dimension BETWEEN ?1 AND ?2", [first, last])?;
+                    for table in ["rollup", "rollup_hour", "sketch", "sketch_hour"] {
+                        let sql = format!("DELETE FROM {table} WHERE dimension BETWEEN ?1 AND ?2");
+                        transaction.execute(&sql, [first, last])?;
+                    }
                 }
             }
             let mut statement = transaction.prepare_cached(
@@ -339,9 +367,63 @@ impl Reader for SqliteReader {
         rows.map(|row| row.map_err(StoreError::from)).collect()
     }
 
+    fn sketches(
+        &mut self,
+        span: &Span,
+        step: u64,
+        only: Option<&[String]>,
+    ) -> Result<Vec<Sketched>, StoreError> {
+        let condition = only.map_or_else(String::new, |only| {
+            let places: Vec<_> = (4..4 + only.len()).map(|place| format!("?{place}")).collect();
+            format!("AND value IN ({})", places.join(", "))
+        });
+        let from = |table| {
+            format!(
+                "SELECT minute, value, state FROM {table}
+                 WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 {condition}"
+            )
+        };
+        let sql = format!("{} UNION ALL {}", from("sketch"), from("sketch_hour"));
+        let mut statement = self.connection.prepare(&sql)?;
+        let numbers = bounds(span).into_iter().map(rusqlite::types::Value::from);
+        let values = only.unwrap_or_default().iter().map(|value| rusqlite::types::Value::from(value.clone()));
+        let rows = statement.query_map(params_from_iter(numbers.chain(values)), |row| {
+            let minute: i64 = row.get(0)?;
+            Ok((Minute(u64::try_from(minute).unwrap_or(0)), row.get(1)?, row.get(2)?))
+        })?;
+        merged(rows.map(|row| row.map_err(StoreError::from)), step, only.is_some())
+    }
+
     fn own_dimensions(&mut self) -> Result<Vec<(u32, String)>, StoreError> {
         own_dimensions(&self.connection)
     }
+}
+
+/// Merges sketches into the row of a place.
+pub(super) fn merge_sketches(
+    transaction: &Transaction<'_>,
+    table: &str,
+    (dimension, minute, value): (i64, i64, &str),
+    sketches: &Sketches,
+) -> Result<(), StoreError> {
+    let sql = format!("SELECT state FROM {table} WHERE dimension = ?1 AND minute = ?2 AND value = ?3");
+    let mut statement = transaction.prepare_cached(&sql)?;
+    let found: Option<Vec<u8>> =
+        statement.query_row(params![dimension, minute, value], |row| row.get(0)).optional()?;
+    let state = match found {
+        None => sketches.encode(),
+        Some(found) => {
+            let mut all = Sketches::decode(&found)?;
+            all.merge(sketches);
+            all.encode()
+        }
+    };
+    let sql = format!(
+        "INSERT INTO {table} (dimension, minute, value, state) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (dimension, minute, value) DO UPDATE SET state = excluded.state"
+    );
+    transaction.prepare_cached(&sql)?.execute(params![dimension, minute, value, state])?;
+    Ok(())
 }
 
 fn write_sessions(transaction: &Transaction<'_>, sessions: &[Session]) -> Result<(), StoreError> {

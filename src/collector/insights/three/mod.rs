@@ -23,13 +23,11 @@ use super::{Answer, Failure, ask, respond, wrong_method};
 use crate::app::App;
 use crate::filters::{ALL_TRAFFIC, Filter};
 use crate::labels::Dimension;
-use crate::store::{Reader, Span};
+use crate::store::{ALL_TIME, Reader, Span};
 use crate::time;
 
 /// Most bytes of an answer.
 const MAX_ANSWER: usize = 5_700_000;
-/// A step that holds all minutes.
-const ALL_TIME: u64 = i64::MAX as u64;
 
 /// All below `/insights/3.0/` that tells metrics.
 pub(super) fn router() -> Router<App> {
@@ -88,7 +86,14 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, filters: &[Filter]) -> Answer
     };
     let span = Span { filter: asked.filter, dimension: number, from: asked.from, until: asked.until };
     let only = asked.only();
-    let cells = reader.grid(&span, asked.step, if asked.is_grouped { None } else { only })?;
-    let totals = reader.grid(&span, ALL_TIME, if asked.is_grouped { None } else { only })?;
-    Ok(shape::answer(asked, filter, &cells, &totals))
+    let only = if asked.is_grouped { None } else { only };
+    let cells = reader.grid(&span, asked.step, only)?;
+    let totals = reader.grid(&span, ALL_TIME, only)?;
+    let is_sketched = asked.metrics.iter().map(|(_, metric)| metric).chain(&asked.sort_by);
+    let sketched = if is_sketched.into_iter().any(|metric| metric.is_sketched()) {
+        reader.sketches(&span, asked.step, only)?
+    } else {
+        Vec::new()
+    };
+    Ok(shape::answer(asked, filter, &shape::told(cells, totals, sketched)))
 }

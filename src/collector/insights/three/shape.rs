@@ -10,9 +10,26 @@ use super::query::{Asked, key};
 use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Filter};
 use crate::labels::Dimension;
-use crate::store::Cell;
+use crate::sketch::{Kind, Samples, Sketches};
+use crate::store::{Cell, Sketched};
 use crate::time::{self, Minute};
 use crate::utc::utc_text;
+
+/// What is told of a value of a dimension, in a step or in all.
+#[derive(Debug, Default)]
+struct One {
+    figures: Figures,
+    /// Empty where no metric needs them.
+    sketches: Sketches,
+}
+
+/// What the store tells.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    steps: BTreeMap<Minute, HashMap<String, One>>,
+    /// Of the whole time.
+    totals: HashMap<String, One>,
+}
 
 macro_rules! metrics {
     ($($metric:ident $($name:literal)|+,)*) => {
@@ -55,12 +72,19 @@ metrics! {
     PlaybackFailuresBusiness "video-playback-failures-business",
     RestartTime "video-restart-time",
     FrameRate "average-frame-rate" | "frame-rate",
+    UniqueDevices "unique-devices",
 }
 
 // === impl Metric ===
 
 impl Metric {
-    fn value(self, of: &Figures) -> Value {
+    /// Whether sums are not enough for it.
+    pub(super) const fn is_sketched(self) -> bool {
+        matches!(self, Self::EndedPlays | Self::StartTime | Self::RestartTime | Self::UniqueDevices)
+    }
+
+    fn value(self, of: &One) -> Value {
+        let (of, sketches) = (&of.figures, &of.sketches);
         let share = |count: i64, percentage: f64| json!({ "count": count, "percentage": number(percentage) });
         let of_attempts = |count| share(count, of.percent_of_attempts(count));
         let of_ended = |count| share(count, of.percent_of_ended(count));
@@ -68,12 +92,14 @@ impl Metric {
             Self::Attempts => json!({ "count": of.attempts }),
             Self::Plays => of_attempts(of.plays),
             Self::ConcurrentPlays => json!({ "count": of.concurrent_plays() }),
-            Self::EndedPlays => json!({ "count": of.ended_plays }),
+            Self::EndedPlays => {
+                json!({ "count": of.ended_plays, "per_unique_device": number(each(of.ended_plays, sketches.devices())) })
+            }
             Self::ExitsBeforeStart => of_attempts(of.exits_before_start),
             Self::StartFailures => of_attempts(of.start_failures()),
             Self::StartFailuresTechnical => of_attempts(of.start_failures_technical),
             Self::StartFailuresBusiness => of_attempts(of.start_failures_business),
-            Self::StartTime => json!({ "value": number(of.startup_seconds()) }),
+            Self::StartTime => seconds(of.startup_seconds(), sketches.of(Kind::Startup)),
             Self::RebufferingRatio => json!({ "ratio": number(of.rebuffering_ratio()) }),
             Self::ConnectionRebufferingRatio => json!({ "ratio": number(of.connection_rebuffering_ratio()) }),
             Self::RebufferedPlays => json!({ "count": of.rebuffered_plays }),
@@ -81,13 +107,14 @@ impl Metric {
             Self::PlaybackFailures => of_ended(of.play_failures()),
             Self::PlaybackFailuresTechnical => of_ended(of.play_failures_technical),
             Self::PlaybackFailuresBusiness => of_ended(of.play_failures_business),
-            Self::RestartTime => json!({ "value": number(of.restart_seconds()) }),
+            Self::RestartTime => seconds(of.restart_seconds(), sketches.of(Kind::Restart)),
             Self::FrameRate => json!({ "value": number(of.frame_rate()) }),
+            Self::UniqueDevices => json!({ "count": sketches.devices() }),
         }
     }
 
     /// What values are put in order by: the main number of it.
-    fn rank(self, of: &Figures) -> f64 {
+    fn rank(self, of: &One) -> f64 {
         let value = self.value(of);
         ["count", "ratio", "bps", "value"]
             .into_iter()
@@ -96,25 +123,54 @@ impl Metric {
     }
 }
 
-/// All of it. `totals` are of the whole time.
-pub(super) fn answer(asked: &Asked, filter: Option<&Filter>, cells: &[Cell], totals: &[Cell]) -> Value {
-    let metrics = |of: &Figures| -> Value {
+/// A mean, and percentiles where there are samples.
+fn seconds(mean: f64, samples: Option<&Samples>) -> Value {
+    let mut told = json!({ "value": number(mean) });
+    if let (Some(samples), Some(told)) = (samples, told.as_object_mut()) {
+        let percentile = |part| number(samples.quantile(part).unwrap_or_default() / 1000.0);
+        told.insert("p50".to_owned(), percentile(0.5));
+        told.insert("p95".to_owned(), percentile(0.95));
+    }
+    told
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a quotient is for people and statistics")]
+fn each(count: i64, of: u64) -> f64 {
+    if of == 0 { 0.0 } else { count as f64 / of as f64 }
+}
+
+/// Puts sums and sketches together.
+pub(super) fn told(cells: Vec<Cell>, totals: Vec<Cell>, sketched: Vec<Sketched>) -> Told {
+    let mut told = Told::default();
+    for cell in cells {
+        told.steps.entry(cell.at).or_default().entry(cell.value).or_default().figures = cell.figures;
+    }
+    for cell in totals {
+        told.totals.entry(cell.value).or_default().figures = cell.figures;
+    }
+    for Sketched { at, value, sketches } in sketched {
+        told.totals.entry(value.clone()).or_default().sketches.merge(&sketches);
+        told.steps.entry(at).or_default().entry(value).or_default().sketches = sketches;
+    }
+    told
+}
+
+/// All of it.
+pub(super) fn answer(asked: &Asked, filter: Option<&Filter>, all: &Told) -> Value {
+    let metrics = |of: &One| -> Value {
         let all = asked.metrics.iter().map(|(name, metric)| (name.clone(), metric.value(of)));
         Value::Object(all.collect::<Map<_, _>>())
     };
-    let none = Figures::default();
-    let mut steps: BTreeMap<Minute, HashMap<&str, &Figures>> = BTreeMap::new();
-    for cell in cells {
-        steps.entry(cell.at).or_default().insert(&cell.value, &cell.figures);
-    }
-    let values = in_order(asked, totals);
-    let told = |found: &HashMap<&str, &Figures>| -> (&'static str, Value) {
+    let none = One::default();
+    let nothing = HashMap::new();
+    let values = in_order(asked, &all.totals);
+    let told = |found: &HashMap<String, One>| -> (&'static str, Value) {
         if !asked.is_grouped {
-            return ("metrics", metrics(found.values().next().copied().unwrap_or(&none)));
+            return ("metrics", metrics(found.values().next().unwrap_or(&none)));
         }
         let rows = values.iter().filter_map(|value| {
-            let figures = found.get(value)?;
-            Some(json!({ "dimension": dimension(asked, value), "metrics": metrics(figures) }))
+            let one = found.get(*value)?;
+            Some(json!({ "dimension": dimension(asked, value), "metrics": metrics(one) }))
         });
         ("dimensional_data", rows.collect())
     };
@@ -122,13 +178,12 @@ pub(super) fn answer(asked: &Asked, filter: Option<&Filter>, cells: &[Cell], tot
     let starts = (first..asked.until.0).step_by(usize::try_from(asked.step).unwrap_or(usize::MAX));
     let line: Vec<_> = starts
         .map(|at| {
-            let (name, told) = told(steps.get(&Minute(at)).unwrap_or(&HashMap::new()));
+            let (name, told) = told(all.steps.get(&Minute(at)).unwrap_or(&nothing));
             let start = Minute(at).start();
             json!({ "timestamp": { "epoch_ms": start.0, "iso_date": utc_text(UNIX_EPOCH + Duration::from_millis(start.0)) }, name: told })
         })
         .collect();
-    let all: HashMap<_, _> = totals.iter().map(|cell| (cell.value.as_str(), &cell.figures)).collect();
-    let (name, total) = told(&all);
+    let (name, total) = told(&all.totals);
     json!({ "_meta": meta(asked, filter), "total": { name: total }, "time_series": line })
 }
 
@@ -163,11 +218,11 @@ fn dimension(asked: &Asked, value: &str) -> Value {
 }
 
 /// The values that are told, as they are to be told: by a metric over the whole time, attempts if none is named.
-fn in_order<'c>(asked: &Asked, totals: &'c [Cell]) -> Vec<&'c str> {
+fn in_order<'t>(asked: &Asked, totals: &'t HashMap<String, One>) -> Vec<&'t str> {
     let by = asked.sort_by.unwrap_or(Metric::Attempts);
-    let is_wanted = |cell: &&Cell| asked.only().is_none_or(|only| only.contains(&cell.value));
+    let is_wanted = |(value, _): &(&String, &One)| asked.only().is_none_or(|only| only.contains(value));
     let mut ranked: Vec<_> =
-        totals.iter().filter(is_wanted).map(|cell| (by.rank(&cell.figures), cell.value.as_str())).collect();
+        totals.iter().filter(is_wanted).map(|(value, one)| (by.rank(one), value.as_str())).collect();
     ranked.sort_by(|(one, one_name), (other, other_name)| {
         let order = one.total_cmp(other);
         let order = if asked.is_ascending { order } else { order.reverse() };
@@ -185,7 +240,7 @@ mod tests {
         for names in Metric::NAMES {
             let metric = Metric::from_name(names.first().unwrap()).unwrap();
             assert!(names.iter().all(|name| Metric::from_name(name) == Some(metric)));
-            let value = metric.value(&Figures::default());
+            let value = metric.value(&One::default());
             assert!(value.as_object().unwrap().values().all(Value::is_number), "{names:?}: {value}");
         }
     }

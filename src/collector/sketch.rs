@@ -1,0 +1,497 @@
+//! What sums cannot tell: percentiles and the number of devices, kept as states that merge in any order and in any
+//! grouping, as sums do. Pure.
+//!
+//! | of | kept as | accuracy |
+//! |---|---|---|
+//! | up to 16 samples | the samples | exact |
+//! | more | DDSketch (Masson, Rim, Lee: VLDB 2019) | a percentile is within 1 % of the sample that it stands for |
+//! | up to 32 devices | SipHash-1-3 of their names | exact |
+//! | more | HyperLogLog of 4096 registers | standard error 1.6 % |
+//!
+//! Which of the two it is follows from what has gone in and not from the order of it, so that the same samples make the
+//! same state. Nothing comes out again: a sample goes in once, when it is final (see [`crate::session`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::BuildHasherDefault;
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use hyperloglockless::HyperLogLog;
+use siphasher::sip::SipHasher13;
+use sketches_ddsketch::{Config, DDSketch};
+use thiserror::Error;
+
+/// Most samples that are kept as they are.
+const FEW_SAMPLES: usize = 16;
+/// Most devices that are kept one by one.
+const FEW_DEVICES: usize = 32;
+/// 2 to the power of this many registers.
+const PRECISION: u8 = 12;
+const REGISTERS: usize = 1 << PRECISION;
+/// The largest number that a register of 64-bit hashes holds.
+const MAX_REGISTER: u8 = 65;
+/// What names of devices are hashed with: never changed, the same on all machines.
+const HASH_KEYS: (u64, u64) = (0x7374_6265_6163_6f6e, 0x756e_6971_7565_7321);
+/// Of a state that is no list any more.
+const MANY: u8 = 0x80;
+/// The state of devices; those of samples are numbered as [`Kind`] is.
+const DEVICES: u8 = 6;
+
+/// What samples are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Video start-up time, in ms: one of each play whose is known.
+    Startup = 1,
+    /// Video restart time, in ms: one of each seek. Where several are told together their mean stands for each.
+    Restart = 2,
+    /// Average bit rate of an ended play, in kbit/s.
+    Bitrate = 3,
+    /// Rebuffering ratio of an ended play, in hundredths of a per cent.
+    Rebuffering = 4,
+    /// The same without what seeks have caused.
+    ConnectionRebuffering = 5,
+}
+
+/// What goes into sketches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sample {
+    /// A value, so many times.
+    Of { kind: Kind, value: u32, count: u32 },
+    /// The session's device: it has begun an attempt or ended a play.
+    Device,
+}
+
+/// States of one place in the roll-ups.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sketches {
+    samples: BTreeMap<Kind, Samples>,
+    devices: Devices,
+}
+
+/// Samples of one kind.
+#[derive(Clone, Default)]
+pub(crate) struct Samples {
+    /// In order; empty where there are many.
+    few: Vec<u32>,
+    many: Option<Box<DDSketch>>,
+}
+
+/// Devices.
+#[derive(Debug, Clone, Default)]
+struct Devices {
+    /// Hashes of their names, in order; empty where there are many.
+    few: Vec<u64>,
+    // Hashes are made here: its own hasher is never used.
+    many: Option<Box<HyperLogLog<BuildHasherDefault<SipHasher13>>>>,
+}
+
+/// A stored state that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a sketch cannot be read: {0}")]
+pub(crate) struct Unreadable(&'static str);
+
+// === impl Kind ===
+
+impl Kind {
+    const ALL: [Self; 5] =
+        [Self::Startup, Self::Restart, Self::Bitrate, Self::Rebuffering, Self::ConnectionRebuffering];
+}
+
+// === impl Sample ===
+
+impl Sample {
+    /// A value, so many times; what is below 0 is told as 0.
+    pub(crate) fn of(kind: Kind, value: i64, count: i64) -> Self {
+        let fit = |number: i64| u32::try_from(number.max(0)).unwrap_or(u32::MAX);
+        Self::Of { kind, value: fit(value), count: fit(count) }
+    }
+
+    /// Whether it is a value not even once.
+    pub(crate) const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Of { count: 0, .. })
+    }
+}
+
+// === impl Sketches ===
+
+impl Sketches {
+    /// Takes a sample of a device's session.
+    pub(crate) fn add(&mut self, sample: Sample, device: &str) {
+        match sample {
+            Sample::Of { kind, value, count } => self.samples.entry(kind).or_default().add(value, count),
+            Sample::Device => {
+                let (one, other) = HASH_KEYS;
+                self.devices.add(SipHasher13::new_with_keys(one, other).hash(device.as_bytes()));
+            }
+        }
+    }
+
+    /// Takes all that another one holds.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (kind, samples) in &other.samples {
+            self.samples.entry(*kind).or_default().merge(samples);
+        }
+        self.devices.merge(&other.devices);
+    }
+
+    /// Samples of a kind; `None` where there are none.
+    pub(crate) fn of(&self, kind: Kind) -> Option<&Samples> {
+        self.samples.get(&kind)
+    }
+
+    /// How many devices there are, about.
+    pub(crate) fn devices(&self) -> u64 {
+        self.devices.count()
+    }
+
+    /// As it is stored: of each state a byte that names it, its length in four bytes (little-endian), and it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut put = |name: u8, is_many: bool, state: Vec<u8>| {
+            bytes.push(if is_many { name | MANY } else { name });
+            bytes.extend(u32::try_from(state.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend(state);
+        };
+        for (kind, samples) in &self.samples {
+            put(*kind as u8, samples.many.is_some(), samples.encode());
+        }
+        if self.devices.count() > 0 {
+            put(DEVICES, self.devices.many.is_some(), self.devices.encode());
+        }
+        bytes
+    }
+
+    /// From what [`Sketches::encode`] has given.
+    ///
+    /// # Errors
+    /// Where that is not so.
+    pub(crate) fn decode(mut bytes: &[u8]) -> Result<Self, Unreadable> {
+        let mut all = Self::default();
+        while let Some((name, rest)) = bytes.split_first() {
+            let (length, rest) = rest.split_first_chunk().ok_or(Unreadable("it is cut off"))?;
+            let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+            let (state, rest) = rest.split_at_checked(length).ok_or(Unreadable("it is cut off"))?;
+            let is_many = name & MANY != 0;
+            let name = name & !MANY;
+            if name == DEVICES {
+                all.devices = Devices::decode(is_many, state)?;
+            } else {
+                let kind = Kind::ALL.into_iter().find(|kind| *kind as u8 == name);
+                let kind = kind.ok_or(Unreadable("a newer version has written it"))?;
+                all.samples.insert(kind, Samples::decode(is_many, state)?);
+            }
+            bytes = rest;
+        }
+        Ok(all)
+    }
+}
+
+// === impl Samples ===
+
+impl Samples {
+    fn add(&mut self, value: u32, count: u32) {
+        let all = self.few.len().saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
+        if self.many.is_none() && all <= FEW_SAMPLES {
+            let place = self.few.partition_point(|known| *known <= value);
+            self.few.splice(place..place, (0..count).map(|_| value));
+        } else {
+            self.as_many().add_with_count(value.into(), count.into());
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.few.iter().for_each(|value| self.add(*value, 1));
+        if let Some(other) = &other.many {
+            // All are made with the same settings, so they always merge.
+            self.as_many().merge(other).unwrap_or_default();
+        }
+    }
+
+    /// The same, no list any more.
+    fn as_many(&mut self) -> &mut DDSketch {
+        let few = std::mem::take(&mut self.few);
+        let many = self.many.get_or_insert_with(|| Box::new(DDSketch::new(Config::defaults())));
+        few.into_iter().for_each(|value| many.add(value.into()));
+        many
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.many.as_ref().map_or(self.few.len(), |many| many.count()) as u64
+    }
+
+    /// The sample that a part of all, from 0 to 1, is not above: that of rank ⌊part × (count − 1)⌋, from 0. `None` where
+    /// there is none.
+    pub(crate) fn quantile(&self, part: f64) -> Option<f64> {
+        let part = part.clamp(0.0, 1.0);
+        if let Some(many) = &self.many {
+            let value = many.quantile(part).ok().flatten()?;
+            // It may be a little beyond what has gone in.
+            return Some(value.clamp(many.min()?, many.max()?));
+        }
+        let last = self.few.len().checked_sub(1)?;
+        let rank = usize::try_from(whole(part * last as f64)).unwrap_or(last);
+        self.few.get(rank).copied().map(f64::from)
+    }
+
+    /// What part of them lies in each stretch between these borders, in per cent; the first one begins at 0, the last one
+    /// does not end. A sample on a border lies above it.
+    pub(crate) fn shares(&self, borders: &[u32]) -> Vec<f64> {
+        let count = self.count();
+        let below = borders.iter().map(|border| self.below(*border)).chain([count]);
+        let mut before = 0;
+        below
+            .map(|below| {
+                let here = below.saturating_sub(std::mem::replace(&mut before, below));
+                if count == 0 { 0.0 } else { here as f64 * 100.0 / count as f64 }
+            })
+            .collect()
+    }
+
+    /// How many are below.
+    fn below(&self, limit: u32) -> u64 {
+        if self.many.is_none() {
+            return self.few.partition_point(|value| *value < limit) as u64;
+        }
+        // The sketch tells the sample of a rank, so the rank is looked for.
+        let (mut first, mut behind) = (0, self.count());
+        while first < behind {
+            let middle = first + (behind - first) / 2;
+            if self.at(middle) < f64::from(limit) { first = middle + 1 } else { behind = middle }
+        }
+        first
+    }
+
+    /// The sample of a rank, from 0.
+    fn at(&self, rank: u64) -> f64 {
+        let last = self.count().saturating_sub(1);
+        // Half a rank more, so that no rounding makes it the one before.
+        let part = if rank >= last { 1.0 } else { (rank as f64 + 0.5) / last as f64 };
+        self.quantile(part).unwrap_or_default()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        match &self.many {
+            Some(many) => many.to_java_bytes(),
+            None => self.few.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    fn decode(is_many: bool, bytes: &[u8]) -> Result<Self, Unreadable> {
+        if is_many {
+            let many = DDSketch::from_java_bytes(bytes).map_err(|_| Unreadable("it is no DDSketch"))?;
+            return Ok(Self { few: Vec::new(), many: Some(Box::new(many)) });
+        }
+        let few = bytes.chunks(4).map(|value| value.try_into().map(u32::from_le_bytes));
+        let few: Result<_, _> = few.collect();
+        Ok(Self { few: few.map_err(|_| Unreadable("it is no list of samples"))?, many: None })
+    }
+}
+
+impl fmt::Debug for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Samples").field("few", &self.few).field("count", &self.count()).finish()
+    }
+}
+
+// === impl Devices ===
+
+impl Devices {
+    fn add(&mut self, hash: u64) {
+        let place = self.few.binary_search(&hash);
+        match place {
+            Ok(_) => {}
+            Err(place) if self.many.is_none() && self.few.len() < FEW_DEVICES => self.few.insert(place, hash),
+            Err(_) => self.as_many().insert_hash(hash),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.few.iter().for_each(|hash| self.add(*hash));
+        if let Some(other) = &other.many {
+            // All have the same number of registers, so they always merge.
+            self.as_many().union(other).unwrap_or_default();
+        }
+    }
+
+    /// The same, no list any more.
+    fn as_many(&mut self) -> &mut HyperLogLog<BuildHasherDefault<SipHasher13>> {
+        let few = std::mem::take(&mut self.few);
+        let empty = || Box::new(HyperLogLog::with_hasher(PRECISION, BuildHasherDefault::default()));
+        let many = self.many.get_or_insert_with(empty);
+        few.into_iter().for_each(|hash| many.insert_hash(hash));
+        many
+    }
+
+    fn count(&self) -> u64 {
+        self.many.as_ref().map_or(self.few.len() as u64, |many| whole(many.raw_count().round()))
+    }
+
+    /// Registers are deflated: each takes a byte, and hardly three bits of it are used.
+    fn encode(&self) -> Vec<u8> {
+        let Some(many) = &self.many else {
+            return self.few.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+        };
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        // What is written to memory does not fail.
+        let _ = encoder.write_all(many.parts().0);
+        encoder.finish().unwrap_or_default()
+    }
+
+    fn decode(is_many: bool, bytes: &[u8]) -> Result<Self, Unreadable> {
+        if !is_many {
+            let few = bytes.chunks(8).map(|hash| hash.try_into().map(u64::from_le_bytes));
+            let few: Result<_, _> = few.collect();
+            return Ok(Self { few: few.map_err(|_| Unreadable("it is no list of devices"))?, many: None });
+        }
+        let no_registers = Unreadable("it is no HyperLogLog");
+        let mut registers = vec![0; REGISTERS];
+        DeflateDecoder::new(bytes).read_exact(&mut registers).map_err(|_| no_registers)?;
+        if registers.iter().any(|register| *register > MAX_REGISTER) {
+            return Err(no_registers);
+        }
+        let zeros = registers.iter().filter(|register| **register == 0).count();
+        let sum = registers.iter().map(|register| 0.5_f64.powi((*register).into())).sum();
+        let many = HyperLogLog::from_parts(registers.into(), BuildHasherDefault::default(), zeros, sum);
+        Ok(Self { few: Vec::new(), many: Some(Box::new(many)) })
+    }
+}
+
+/// Without what is behind the point.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what does not fit stays at the end"
+)]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sketch(values: &[(u32, u32)], devices: &[u32]) -> Sketches {
+        let mut sketches = Sketches::default();
+        for (value, count) in values {
+            sketches.add(Sample::Of { kind: Kind::Startup, value: *value, count: *count }, "");
+        }
+        devices.iter().for_each(|device| sketches.add(Sample::Device, &format!("box-{device}")));
+        sketches
+    }
+
+    #[test]
+    fn names_have_the_same_hash_everywhere() {
+        let bytes = sketch(&[(1500, 1)], &[7]).encode();
+        // Another one would count the boxes of a store twice.
+        let expected = "0104000000dc05000006080000001919de70a5dff1f6";
+        assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), expected);
+    }
+
+    #[test]
+    fn few_are_exact() {
+        let sketches = sketch(&[(3000, 1), (1000, 2), (2000, 1)], &[1, 2, 1]);
+        let samples = sketches.of(Kind::Startup).unwrap();
+        assert_eq!(
+            (samples.count(), samples.quantile(0.5), samples.quantile(1.0)),
+            (4, Some(1000.0), Some(3000.0))
+        );
+        assert_eq!(samples.shares(&[1000, 2000, 2001]), [0.0, 50.0, 25.0, 25.0]);
+        assert_eq!((sketches.devices(), sketches.of(Kind::Restart).is_none()), (2, true));
+        assert_eq!(
+            (Samples::default().quantile(0.5), Samples::default().shares(&[1])),
+            (None, vec![0.0, 0.0])
+        );
+    }
+
+    #[test]
+    fn devices_are_counted_about() {
+        let mut sketches = Sketches::default();
+        let mut device = 0;
+        for count in [1_u32, 32, 33, 100, 1_000, 10_000, 100_000] {
+            while device < count {
+                device += 1;
+                sketches.add(
+                    Sample::Device,
+                    &format!("00:11:22:33:{:02x}:{:02x}/{device}", device % 256, device / 256 % 256),
+                );
+            }
+            let counted = sketches.devices();
+            // Three standard errors.
+            let most = u64::from(count) * 49 / 1000;
+            assert!(counted.abs_diff(count.into()) <= most, "{counted} of {count}");
+        }
+    }
+
+    #[test]
+    fn many_take_little_room() {
+        let devices: Vec<_> = (0..100_000).collect();
+        let values: Vec<_> = (0..10_000).map(|number| (number * 7 % 20_000, 1)).collect();
+        let (devices, samples) = (sketch(&[], &devices).encode().len(), sketch(&values, &[]).encode().len());
+        assert!(devices < 2_500, "{devices} bytes");
+        assert!(samples < 2_500, "{samples} bytes");
+    }
+
+    #[test]
+    fn what_is_none_is_told() {
+        let whole =
+            sketch(&(0..100).map(|value| (value, 1)).collect::<Vec<_>>(), &(0..100).collect::<Vec<_>>())
+                .encode();
+        for length in 1..whole.len() {
+            // A state that is cut off where the next one begins is whole.
+            let _ = Sketches::decode(&whole[..length]);
+        }
+        assert!(Sketches::decode(&whole[..whole.len() - 1]).is_err());
+        assert!(Sketches::decode(&[99, 0, 0, 0, 0]).is_err());
+        assert!(Sketches::decode(&[1, 3, 0, 0, 0, 1, 2, 3]).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// However samples are divided, stored and put together again, the state is that of all at once.
+        #[test]
+        fn parts_make_the_whole(
+            parts in prop::collection::vec(
+                (prop::collection::vec((0_u32..200_000_000, 1_u32..4), 0..20), prop::collection::vec(0_u32..200, 0..40)),
+                1..6,
+            ),
+        ) {
+            let mut merged = Sketches::default();
+            for (values, devices) in &parts {
+                merged.merge(&Sketches::decode(&sketch(values, devices).encode()).unwrap());
+            }
+            let values: Vec<_> = parts.iter().flat_map(|(values, _)| values.clone()).collect();
+            let devices: Vec<_> = parts.iter().flat_map(|(_, devices)| devices.clone()).collect();
+            prop_assert_eq!(merged.encode(), sketch(&values, &devices).encode());
+            let unique = devices.iter().collect::<BTreeSet<_>>().len() as u64;
+            prop_assert!(merged.devices().abs_diff(unique) <= unique.div_ceil(20));
+        }
+
+        /// A percentile is within 1 % of the sample that it stands for.
+        #[test]
+        fn percentiles_are_near(mut values in prop::collection::vec(0_u32..200_000_000, 1..400), part in 0.0_f64..=1.0) {
+            let sketches = sketch(&values.iter().map(|value| (*value, 1)).collect::<Vec<_>>(), &[]);
+            let samples = sketches.of(Kind::Startup).unwrap();
+            values.sort_unstable();
+            let exact = |part: f64| f64::from(values[usize::try_from(whole(part * (values.len() - 1) as f64)).unwrap()]);
+            let told = samples.quantile(part).unwrap();
+            prop_assert!((told - exact(part)).abs() <= exact(part) * 0.010_001, "{} for {}", told, exact(part));
+            prop_assert_eq!(samples.quantile(1.0), Some(exact(1.0)));
+            // Shares add up, and what lies below a border by more than 1 % is told to lie below it.
+            let border = 100_000_000;
+            let shares = samples.shares(&[border]);
+            prop_assert!((shares.iter().sum::<f64>() - 100.0).abs() < 1e-9);
+            let below = |limit: f64| values.iter().filter(|value| f64::from(**value) < limit).count() as f64 * 100.0 / values.len() as f64;
+            let (least, most) = (below(f64::from(border) * 0.989), below(f64::from(border) * 1.011));
+            prop_assert!(least - 1e-9 <= shares[0] && shares[0] <= most + 1e-9, "{} {} {}", least, shares[0], most);
+        }
+    }
+}
