@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::metric::{Metric, Window};
-use crate::time::{MINUTE, UnixMs};
+use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
+use crate::time::{MINUTE, Minute, UnixMs};
 
 /// Milliseconds in a day.
 const DAY: u64 = 24 * 60 * MINUTE;
@@ -16,6 +17,9 @@ pub(crate) struct Rule {
     /// Its own among all of them.
     pub(crate) id: u32,
     pub(crate) name: String,
+    /// Name of the saved filter whose sessions it is about; none for all of them.
+    #[serde(default)]
+    pub(crate) filter: Option<String>,
     pub(crate) metric: Metric,
     pub(crate) condition: Condition,
     /// In the metric's unit: per cent, seconds, bit/s or a number.
@@ -84,6 +88,14 @@ const fn default_cool_down() -> u64 {
 // === impl Rule ===
 
 impl Rule {
+    /// The filter that it is about, by its number and name; `None` where there is none of that name, or where it has not
+    /// counted for all of the time that begins at `from`: what it has not counted is not known.
+    pub(crate) fn about<'f>(&self, saved: &'f [Filter], from: Minute) -> Option<(FilterId, &'f str)> {
+        let Some(name) = &self.filter else { return Some(ALL_TRAFFIC) };
+        let filter = saved.iter().find(|filter| filter.wanted.enabled && filter.wanted.name == *name)?;
+        (!filter.misses_some(from)).then_some((filter.id, &filter.wanted.name))
+    }
+
     /// Whether it speaks at `now` about what happened in its minutes. `last` is when it spoke before.
     pub(crate) fn look(&self, window: &Window, now: UnixMs, last: Option<UnixMs>) -> Option<Spoken> {
         let is_silent = last.is_some_and(|last| now < last + self.cool_down_minutes.saturating_mul(MINUTE));
@@ -172,6 +184,21 @@ mod tests {
         let spoke = rule(more).look(&window(attempts, failures), at(12, 0), None);
         assert_eq!(spoke.as_ref().map(|spoken| spoken.condition.as_str()), spoken);
         assert!(spoke.is_none_or(|spoken| spoken.samples == attempts));
+    }
+
+    #[test]
+    fn a_filter_counts_once_it_has_counted_all_the_time() {
+        let wanted = json!([{ "name": "Films", "rules": { "field": "CDN", "op": "equals", "value": "x" } }]);
+        let wanted = crate::filters::Wanted::read_all(&wanted).unwrap().remove(0);
+        let mut saved = [Filter { id: FilterId(7), made: UnixMs(10 * MINUTE + 1), wanted }];
+        let (all, films) = (rule(json!({})), rule(json!({ "filter": "Films" })));
+        assert_eq!(all.about(&[], Minute(0)), Some(ALL_TRAFFIC));
+        assert_eq!(films.about(&[], Minute(99)), None);
+        let known: Vec<_> = (9..13).map(|from| films.about(&saved, Minute(from)).is_some()).collect();
+        assert_eq!(known, [false, false, true, true]);
+        assert_eq!(films.about(&saved, Minute(11)), Some((FilterId(7), "Films")));
+        saved[0].wanted.enabled = false;
+        assert_eq!(films.about(&saved, Minute(11)), None);
     }
 
     #[rstest]

@@ -9,7 +9,7 @@ pub(crate) mod manual;
 pub(crate) mod metric;
 mod webhook;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -21,12 +21,14 @@ use serde_json::{Value, json};
 pub(crate) use self::config::Config;
 
 use self::ai::{Cause, Deviation, Severity, Split};
+use self::manual::Rule;
 use self::metric::{Metric, Window};
 use self::webhook::next_try;
 use crate::app::App;
 use crate::desk::Desk;
 use crate::figures::Figures;
-use crate::filters::ALL_TRAFFIC;
+use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
+use crate::keeper::Keeper;
 use crate::labels::Known;
 use crate::outside;
 use crate::store::{Lookup, Reader, Span, StoreError};
@@ -55,6 +57,10 @@ struct Watch {
     account: Arc<str>,
     page: String,
     looked_at: Minute,
+    /// For the saved filters.
+    keeper: Keeper,
+    /// Manual alerts whose filter is not there.
+    lacking: BTreeSet<u32>,
 }
 
 /// What is running for alerts; ends when it is dropped.
@@ -83,6 +89,8 @@ impl Alerts {
             account: app.account.clone(),
             page,
             looked_at: time::now().minute(),
+            keeper: app.keeper.clone(),
+            lacking: BTreeSet::new(),
         };
         let watcher = thread::Builder::new().name("alerts".to_owned()).spawn(move || watch.run(&watching))?;
         let sender = thread::Builder::new().name("webhooks".to_owned()).spawn(move || {
@@ -118,15 +126,19 @@ impl Watch {
     }
 
     fn look(&mut self, now: UnixMs) -> Result<(), Box<dyn std::error::Error>> {
+        let saved = self.keeper.filters();
         for rule in self.config.manual.clone() {
             let until = Minute(now.minute().0 + 1);
-            let minutes = self.minutes(Minute(until.0.saturating_sub(rule.minutes)), until)?;
+            let from = Minute(until.0.saturating_sub(rule.minutes));
+            self.tell_of_filter(&rule, &saved);
+            let Some((filter, name)) = rule.about(&saved, from) else { continue };
+            let minutes = self.minutes(filter, from, until)?;
             let same = rule.id.to_string();
             let last = last(&self.desk, "manual", &same)?;
             if let Some(spoken) = rule.look(&Window::of(&minutes), now, last) {
                 let event = self.next_event()?;
                 log::warn!("alert {:?}: {} is {}", rule.name, rule.metric.name(), spoken.condition);
-                self.keep(now, "manual", &same, &webhook::manual(&rule, &spoken, &event))?;
+                self.keep(now, "manual", &same, &webhook::manual(&rule, (filter, name), &spoken, &event))?;
             }
         }
         let minute = Minute(now.minute().0.saturating_sub(1 + SETTLES));
@@ -137,9 +149,21 @@ impl Watch {
         Ok(())
     }
 
+    /// Tells once that there is no filter of the name, and when there is one again.
+    fn tell_of_filter(&mut self, rule: &Rule, saved: &[Filter]) {
+        let Some(name) = &rule.filter else { return };
+        let is_there = saved.iter().any(|filter| filter.wanted.enabled && filter.wanted.name == *name);
+        if is_there && self.lacking.remove(&rule.id) {
+            log::info!("alert {:?}: there is a filter {name:?} again", rule.name);
+        } else if !is_there && self.lacking.insert(rule.id) {
+            log::warn!("alert {:?} is silent: there is no filter {name:?}; see /bulk_filters/", rule.name);
+        }
+    }
+
     /// Whether a minute was as usual.
     fn look_at(&self, minute: Minute, now: UnixMs) -> Result<(), Box<dyn std::error::Error>> {
-        let mut before = self.minutes(Minute(minute.0.saturating_sub(BASELINE)), Minute(minute.0 + 1))?;
+        let mut before =
+            self.minutes(ALL_TRAFFIC.0, Minute(minute.0.saturating_sub(BASELINE)), Minute(minute.0 + 1))?;
         let Some((_, figures)) = before.pop().filter(|(last, _)| *last == minute) else { return Ok(()) };
         let window = |figures: Figures| Window { figures, peak: figures.concurrent_plays() };
         let before: Vec<_> = before.into_iter().map(|(_, figures)| window(figures)).collect();
@@ -179,8 +203,15 @@ impl Watch {
         body
     }
 
-    fn minutes(&self, from: Minute, until: Minute) -> Result<Vec<(Minute, Figures)>, StoreError> {
-        lock(&self.reader).minutes(&Span { filter: ALL_TRAFFIC.0, dimension: 0, from, until })
+    fn minutes(
+        &self,
+        filter: FilterId,
+        from: Minute,
+        until: Minute,
+    ) -> Result<Vec<(Minute, Figures)>, StoreError> {
+        let mut minutes = lock(&self.reader).minutes(&Span { filter, dimension: 0, from, until })?;
+        minutes.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
+        Ok(minutes)
     }
 
     /// Every dimension with the figures of its values in a minute.
@@ -263,7 +294,7 @@ fn send_due(desk: &Desk, now: UnixMs) {
             Ok(200..=299) => ("sent".to_owned(), None),
             result => {
                 let why = result.map_or_else(|error| error, |status| format!("answered {status}"));
-                let next = next_try(tries).map(|after| stored(time::now() + after));
+                let next = next_try(tries).map(|after| stored(time::now() + hurried(after)));
                 let state = if next.is_some() { "waiting" } else { "given up" };
                 log::warn!("the alert to {url} was not taken ({why}), try {tries}: {state}");
                 (format!("{state}: {why}"), next)
@@ -277,6 +308,18 @@ fn send_due(desk: &Desk, now: UnixMs) {
             log::error!("that an alert was sent cannot be noted: {error}");
         }
     }
+}
+
+/// A fake, for tests alone and not in what is released: ms that tests wait for the next try, whatever the schedule says.
+#[cfg(debug_assertions)]
+fn hurried(after: u64) -> u64 {
+    let hurry = std::env::var("STBEACON_TEST_WEBHOOK_WAIT_MS").ok().and_then(|ms| ms.parse().ok());
+    hurry.unwrap_or(after)
+}
+
+#[cfg(not(debug_assertions))]
+const fn hurried(after: u64) -> u64 {
+    after
 }
 
 fn due(desk: &Desk, now: UnixMs) -> rusqlite::Result<Vec<(i64, String, u32, String)>> {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::ai::{Cause, Deviation};
 use super::manual::{Rule, Spoken};
+use crate::filters::FilterId;
 
 /// From one try to the next, in ms: the first is at once.
 const TRIES: [u64; 4] = [10_000, 15_000, 90_000, 180_000];
@@ -14,14 +15,15 @@ pub(super) fn next_try(tries: u32) -> Option<u64> {
 }
 
 /// An alert that somebody has set.
-pub(super) fn manual(rule: &Rule, spoken: &Spoken, event: &str) -> Value {
+pub(super) fn manual(rule: &Rule, filter: (FilterId, &str), spoken: &Spoken, event: &str) -> Value {
+    let (filter, filter_name) = filter;
     json!({
         "alert_id": rule.id,
         "event_id": event,
         "alert_name": rule.name,
         "priority": rule.priority,
-        "filter_name": "All Traffic",
-        "filter_id": "1",
+        "filter_name": filter_name,
+        "filter_id": filter.0.to_string(),
         "metric_name": rule.metric.name(),
         "condition": spoken.condition,
         "sample_size": spoken.samples,
@@ -68,6 +70,7 @@ mod tests {
     use super::super::ai::Severity;
     use super::super::metric::Metric;
     use super::*;
+    use crate::filters::ALL_TRAFFIC;
 
     #[test]
     fn five_tries_in_five_minutes() {
@@ -86,7 +89,9 @@ mod tests {
         let expected = json!({ "alert_id": 7, "event_id": "3", "alert_name": "Starts", "priority": "P1",
             "filter_name": "All Traffic", "filter_id": "1", "metric_name": "Video Start Failures",
             "condition": "9.4 > 5.0", "sample_size": 30, "custom_fields": {} });
-        assert_eq!(manual(&rule, &spoken, "3"), expected);
+        assert_eq!(manual(&rule, ALL_TRAFFIC, &spoken, "3"), expected);
+        let of_films = manual(&rule, (FilterId(12), "Films"), &spoken, "3");
+        assert_eq!((&of_films["filter_name"], &of_films["filter_id"]), (&json!("Films"), &json!("12")));
 
         let metric = Metric::VideoStartFailures;
         let deviation =
