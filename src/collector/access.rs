@@ -1,7 +1,9 @@
 //! Who may ask, and who may send.
 
+use std::net::IpAddr;
 use std::path::Path;
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +17,8 @@ pub(crate) struct Access {
     good: Vec<Vec<u8>>,
     /// Boxes have to show one, too.
     asks_boxes: bool,
+    /// Names that it is called by besides those of loopback.
+    hosts: Vec<String>,
 }
 
 // === impl Access ===
@@ -49,7 +53,29 @@ impl Access {
         if good.is_empty() {
             return Err(format!("{}: no USER:PASSWORD and no bearer TOKEN in it", file.display()));
         }
-        Ok(Self { good, asks_boxes })
+        Ok(Self { good, asks_boxes, hosts: Vec::new() })
+    }
+
+    /// The same, called by these names as well.
+    pub(crate) fn called(self, hosts: Vec<String>) -> Self {
+        Self { hosts, ..self }
+    }
+
+    /// Whether one who asks calls it by a name that is its own. A page of another site can make its own name lead to this
+    /// machine (DNS rebinding) and have a browser here ask in its place; where a password is needed it gains nothing
+    /// by that. Browsers always say which name they ask (RFC 9110, 7.2).
+    pub(crate) fn is_called(&self, headers: &HeaderMap) -> bool {
+        self.is_configured() || headers.get_all(header::HOST).iter().all(|host| self.is_own(host.as_bytes()))
+    }
+
+    fn is_own(&self, host: &[u8]) -> bool {
+        let Ok(authority) = Authority::try_from(host) else { return false };
+        let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.is_ok_and(|address| address.to_canonical().is_loopback())
+            || name == "localhost"
+            || name.ends_with(".localhost")
+            || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(&name))
     }
 
     /// Whether there is anything to show.
@@ -128,6 +154,32 @@ mod tests {
         }
         assert_eq!(access.lets_in(&headers), good);
         assert!(access.lets_box_in(&headers));
+    }
+
+    #[rstest]
+    #[case("localhost:8480", true)]
+    #[case("LOCALHOST", true)]
+    #[case("box.localhost", true)]
+    #[case("127.0.0.1:8480", true)]
+    #[case("127.1.2.3", true)]
+    #[case("[::1]:8480", true)]
+    #[case("[::ffff:127.0.0.1]", true)]
+    #[case("qoe.example.net", true)]
+    #[case("QOE.example.net.:443", true)]
+    #[case("192.0.2.1", false)]
+    #[case("evil.example:8480", false)]
+    #[case("localhost.evil.example", false)]
+    #[case("127.0.0.1.evil.example", false)]
+    #[case("a b", false)]
+    fn what_it_is_called(#[case] host: &'static str, #[case] own: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static(host));
+        let open = Access::default().called(vec!["qoe.example.net".to_owned()]);
+        assert_eq!(open.is_called(&headers), own);
+        assert!(open.is_called(&HeaderMap::new()), "no browser");
+        headers.append(header::HOST, HeaderValue::from_static("evil.example"));
+        assert!(!open.is_called(&headers), "all of them");
+        assert!(access("ada:s3cret", 0o600).unwrap().is_called(&headers), "a password says who may");
     }
 
     #[rstest]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Request, State};
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -57,11 +57,24 @@ async fn else_what(State(app): State<App>, peer: Extension<Peer>, request: Reque
     if request.method() != Method::GET || uri.path() != "/" || uri.query().is_some() {
         return receive(State(app), peer, request).await;
     }
+    if !app.access.is_called(request.headers()) {
+        return wrong_host();
+    }
     if app.access.lets_in(request.headers()) { page::home() } else { unauthorized() }
 }
 
 async fn only_with_password(State(app): State<App>, request: Request, next: Next) -> Response {
+    if !app.access.is_called(request.headers()) {
+        return wrong_host();
+    }
     if app.access.lets_in(request.headers()) { next.run(request).await } else { unauthorized() }
+}
+
+/// It is called by a name that is not its own.
+fn wrong_host() -> Response {
+    let message = "without --credentials only localhost and loopback addresses may be asked for here; name others with --host";
+    let headers = [(header::CONTENT_TYPE, "application/json")];
+    (StatusCode::MISDIRECTED_REQUEST, headers, json!({ "message": message }).to_string()).into_response()
 }
 
 /// How the collector fares.

@@ -25,6 +25,8 @@ Options:
                          env: STATE_DIRECTORY]
       --credentials FILE those who may ask, a line each, USER:PASSWORD or bearer TOKEN; only its owner may read it.
                          Must be there to listen on anything but loopback [default: none]
+      --host NAME        a name that it is called by, where no password is needed, besides localhost and loopback addresses:
+                         of a proxy before it, say. May be given several times
       --boxes-too        boxes, too, have to show one of them; heartbeats of other makers' players cannot
       --tls-cert FILE    the certificate for https, PEM, with those behind it that lead to its authority [default: none,
                          and http]
@@ -93,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) credentials: Option<PathBuf>,
     pub(crate) asks_boxes: bool,
+    /// Names that it is called by.
+    pub(crate) hosts: Vec<String>,
     /// Certificate and key.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Requests a second from one address; 0 for no limit.
@@ -126,6 +130,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let (mut credentials, mut asks_boxes, mut rate, mut seconds) = (None, false, 50, 20);
     let (mut certificate, mut key, mut networks) = (None, None, None);
     let (mut alerts, mut alerts_listen) = (None, None);
+    let mut hosts = Vec::new();
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
     let mut keep = Keep::default();
@@ -140,6 +145,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Long("listen") => listen = args.value()?.string()?,
             Arg::Long("data") => data = args.value()?.into(),
             Arg::Long("credentials") => credentials = Some(args.value()?.into()),
+            Arg::Long("host") => hosts.push(args.value()?.string()?),
             Arg::Long("boxes-too") => asks_boxes = true,
             Arg::Long("tls-cert") => certificate = Some(args.value()?.into()),
             Arg::Long("tls-key") => key = Some(args.value()?.into()),
@@ -192,6 +198,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
         data,
         credentials,
         asks_boxes,
+        hosts,
         tls,
         rate,
         beat_interval,

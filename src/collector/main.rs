@@ -92,6 +92,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
         Some(file) => Access::read(file, settings.asks_boxes).map_err(Failure::input)?,
         None => Access::default(),
     };
+    let access = access.called(settings.hosts);
     if !settings.listen.ip().is_loopback() && !access.is_configured() {
         return Err(Failure::usage(format!(
             "--listen {} can be reached from other machines: name those who may ask with --credentials FILE, or listen on \

@@ -178,7 +178,7 @@ impl Answer {
 /// Writes a request; what of it does not go through was not wanted.
 pub(crate) fn request(stream: &mut TcpStream, method: &str, path: &str, headers: &str, body: &[u8]) {
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: collector\r\n{headers}Content-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
     );
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));

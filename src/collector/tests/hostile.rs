@@ -40,6 +40,27 @@ fn is_told_what_is_wrong(
     assert_well(&collector, "1");
 }
 
+/// A page whose name leads to this machine asks in a browser that runs on it.
+#[test]
+fn nobody_asks_by_another_name() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = command(data.path());
+    command.args(["--host", "qoe.example.net"]);
+    let collector = Collector::start_with(command);
+    let status = |path: &str, host: &str| {
+        let mut stream = collector.connect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        answer(&mut stream).unwrap().status
+    };
+    for path in ["/", "/ui/overview", "/insights/2.4/accounts.json", "/bulk_filters/", "/-/status"] {
+        assert_eq!(status(path, "evil.example:8480"), 421, "{path}");
+        assert_eq!(status(path, "127.0.0.1:8480"), 200, "{path}");
+        assert_eq!(status(path, "qoe.example.net"), 200, "{path}");
+    }
+    assert_eq!(status("/9.gif?a=I~c=1~d=b~e=0~w=0", "collector.example"), 200, "boxes call it as they like");
+}
+
 #[test]
 fn one_bad_report_does_not_cost_the_others() {
     let data = tempfile::tempdir().unwrap();
