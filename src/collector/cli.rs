@@ -86,6 +86,8 @@ pub(crate) enum Invocation {
     Print(String),
     Run(Box<Settings>),
     Load(load::Plan),
+    /// For measuring; not in the help.
+    Fill(load::fill::Plan),
 }
 
 /// What the collector is told.
@@ -141,6 +143,10 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Value(command) if was_first && command == "load" => {
                 let read = load::read(&mut args)?;
                 return Ok(read.map_or_else(|help| Invocation::Print(help.to_owned()), Invocation::Load));
+            }
+            Arg::Value(command) if was_first && command == "bench-fill" => {
+                let read = load::fill::read(&mut args)?;
+                return Ok(read.map_or_else(|help| Invocation::Print(help.to_owned()), Invocation::Fill));
             }
             Arg::Long("listen") => listen = args.value()?.string()?,
             Arg::Long("data") => data = args.value()?.into(),

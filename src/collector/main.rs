@@ -78,6 +78,7 @@ fn main() -> ExitCode {
         }
         Ok(Invocation::Run(settings)) => run(*settings),
         Ok(Invocation::Load(plan)) => load::run(&plan),
+        Ok(Invocation::Fill(plan)) => load::fill::run(&plan),
         Err(failure) => Err(failure),
     };
     match result {

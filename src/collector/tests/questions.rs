@@ -282,6 +282,58 @@ fn a_load_arrives_whole() {
 }
 
 #[test]
+fn a_load_of_all_three_ways_arrives_whole() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = Collector::start(data.path());
+    let to = format!("http://{}/", collector.address);
+    let mut load = std::process::Command::new(env!("CARGO_BIN_EXE_stbeacon-collector"));
+    load.args(["load", "--to", &to, "--source", "mixed", "--at-once", "--boxes", "30", "--rate", "0"]);
+    load.args(["--sessions", "60", "--length", "120", "--connections", "4"]);
+    let output = load.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.starts_with("60 of 60 sessions taken"), "{told}{log}");
+    let metrics = "metric=attempts&metric=ended-plays&metric=bitrate&metric=frame-rate";
+    let page = "/insights/3.0/metrics/custom-selection/group-by/data-channel";
+    let mut all = collector.ask(&format!("{page}?days=2&granularity=P3D&{metrics}"))["total"].take();
+    let by_channel = all["dimensional_data"].take();
+    let of = |channel: &serde_json::Value, name: &str, kind: &str| {
+        channel["metrics"][name][kind].as_f64().unwrap_or_default()
+    };
+    let channels = by_channel.as_array().unwrap();
+    assert_eq!(channels.iter().map(|channel| of(channel, "attempts", "count")).sum::<f64>(), 60.0);
+    assert_eq!(channels.len(), 3, "{by_channel}");
+    for channel in channels {
+        // Lines tell no time of day: sent at once, they end in minutes to come.
+        let has_ended = of(channel, "ended_plays", "count") > 5.0;
+        assert!(has_ended || channel["dimension"]["value"] == "lines", "{channel}");
+        assert!(of(channel, "bitrate", "bps") > 1_500_000.0, "{channel}");
+        assert!((20.0..30.0).contains(&of(channel, "frame_rate", "value")), "{channel}");
+    }
+    assert_eq!(collector.status()["running_sessions"], 0);
+}
+
+#[test]
+fn the_manual_names_every_option() {
+    let manual = std::fs::read_to_string("../../packaging/man/stbeacon-collector.8").unwrap();
+    let manual = manual.replace('\\', "");
+    let data = tempfile::tempdir().unwrap();
+    for args in [["--help"].as_slice(), &["load", "--help"]] {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_stbeacon-collector"));
+        let help = program.current_dir(data.path()).args(args).output().unwrap().stdout;
+        let help = String::from_utf8(help).unwrap();
+        let options: Vec<_> = help
+            .lines()
+            .filter(|line| line.starts_with("      --") || line.starts_with("  -"))
+            .flat_map(|line| line.split_whitespace().filter(|word| word.starts_with("--")).take(1))
+            .collect();
+        assert!(options.len() > 9, "{help}");
+        let missing: Vec<_> = options.iter().filter(|option| !manual.contains(*option)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
+
+#[test]
 fn help_has_examples() {
     let data = tempfile::tempdir().unwrap();
     let output = command(data.path()).arg("--help").stdout(Stdio::piped()).output().unwrap();
