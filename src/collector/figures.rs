@@ -121,6 +121,16 @@ figures! {
 // === impl Figures ===
 
 impl Figures {
+    /// Adds sums of another time; of samples the larger ones stay.
+    pub(crate) fn follow(&mut self, other: &Self) {
+        let mut running = self.running;
+        for (most, more) in running.iter_mut().zip(other.running) {
+            *most = (*most).max(more);
+        }
+        *self += *other;
+        self.running = running;
+    }
+
     /// Whether nothing is in it.
     pub(crate) fn is_zero(&self) -> bool {
         *self == Self::default()

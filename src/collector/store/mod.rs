@@ -1,5 +1,6 @@
 //! Where sessions and their sums are kept. What [`Store::write`] has returned from outlives the machine.
 
+mod grid;
 mod keep;
 mod lookup;
 mod sqlite;

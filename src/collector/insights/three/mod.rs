@@ -12,6 +12,8 @@
 mod query;
 mod shape;
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri};
@@ -21,10 +23,11 @@ use axum::routing::get;
 use self::query::Asked;
 use super::{Answer, Failure, ask, respond, wrong_method};
 use crate::app::App;
+use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Filter};
 use crate::labels::Dimension;
-use crate::store::{ALL_TIME, Reader, Span};
-use crate::time;
+use crate::store::{Cell, Reader, Span};
+use crate::time::{self, Minute};
 
 /// Most bytes of an answer.
 const MAX_ANSWER: usize = 5_700_000;
@@ -88,7 +91,7 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, filters: &[Filter]) -> Answer
     let only = asked.only();
     let only = if asked.is_grouped { None } else { only };
     let cells = reader.grid(&span, asked.step, only)?;
-    let totals = reader.grid(&span, ALL_TIME, only)?;
+    let totals = totals(&cells);
     let is_sketched = asked.metrics.iter().map(|(_, metric)| metric).chain(&asked.sort_by);
     let sketched = if is_sketched.into_iter().any(|metric| metric.is_sketched()) {
         reader.sketches(&span, asked.step, only)?
@@ -96,4 +99,14 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, filters: &[Filter]) -> Answer
         Vec::new()
     };
     Ok(shape::answer(asked, filter, &shape::told(cells, totals, sketched)))
+}
+
+/// The same over all the time: by value, in their order.
+fn totals(cells: &[Cell]) -> Vec<Cell> {
+    let mut totals: BTreeMap<&str, Figures> = BTreeMap::new();
+    for cell in cells {
+        totals.entry(&cell.value).or_default().follow(&cell.figures);
+    }
+    let of = |(value, figures): (&str, Figures)| Cell { at: Minute(0), value: value.to_owned(), figures };
+    totals.into_iter().map(of).collect()
 }
