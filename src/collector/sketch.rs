@@ -351,21 +351,26 @@ impl Devices {
         }
         let no_registers = Unreadable("it is no HyperLogLog");
         let mut registers = vec![0; REGISTERS];
+        let (mut zeros, mut sum) = (REGISTERS, 0.0);
+        let mut set = |place: usize, register: u8| {
+            let known = registers.get_mut(place).filter(|known| **known == 0 && register <= MAX_REGISTER);
+            let known = known.ok_or(no_registers)?;
+            if register > 0 {
+                *known = register;
+                zeros -= 1;
+                sum += 0.5_f64.powi(register.into());
+            }
+            Ok(())
+        };
         if bytes.len() == REGISTERS {
-            registers.copy_from_slice(bytes);
+            bytes.iter().enumerate().try_for_each(|(place, register)| set(place, *register))?;
         } else {
-            for set in bytes.chunks(3) {
-                let [low, high, register] = set.try_into().map_err(|_| no_registers)?;
-                let place = registers.get_mut(usize::from(u16::from_le_bytes([low, high])));
-                *place.ok_or(no_registers)? = register;
+            for three in bytes.chunks(3) {
+                let [low, high, register] = three.try_into().map_err(|_| no_registers)?;
+                set(u16::from_le_bytes([low, high]).into(), register)?;
             }
         }
-        if registers.iter().any(|register| *register > MAX_REGISTER) {
-            return Err(no_registers);
-        }
-        let zeros = registers.iter().filter(|register| **register == 0).count();
-        let set = registers.iter().filter(|register| **register != 0);
-        let sum = zeros as f64 + set.map(|register| 0.5_f64.powi((*register).into())).sum::<f64>();
+        sum += zeros as f64;
         let many = HyperLogLog::from_parts(registers.into(), BuildHasherDefault::default(), zeros, sum);
         Ok(Self { few: Vec::new(), many: Some(Box::new(many)) })
     }
@@ -454,6 +459,15 @@ mod tests {
     }
 
     #[test]
+    fn registers_come_back_as_they_were() {
+        for count in [33_u32, 1_000, 1_400, 3_000, 20_000] {
+            let sketches = sketch(&[], &(0..count).collect::<Vec<_>>());
+            let again = Sketches::decode(&sketches.encode()).unwrap();
+            assert_eq!((again.encode(), again.devices()), (sketches.encode(), sketches.devices()), "{count}");
+        }
+    }
+
+    #[test]
     fn what_is_none_is_told() {
         let whole =
             sketch(&(0..100).map(|value| (value, 1)).collect::<Vec<_>>(), &(0..100).collect::<Vec<_>>())
@@ -465,6 +479,12 @@ mod tests {
         assert!(Sketches::decode(&whole[..whole.len() - 1]).is_err());
         assert!(Sketches::decode(&[99, 0, 0, 0, 0]).is_err());
         assert!(Sketches::decode(&[1, 3, 0, 0, 0, 1, 2, 3]).is_err());
+        // A register beyond the last one, one twice, and one larger than a hash can make it.
+        for registers in [&[0, 16, 1][..], &[5, 0, 1, 5, 0, 1], &[5, 0, 66], &[5, 0]] {
+            let length = u8::try_from(registers.len()).unwrap();
+            let state = [&[DEVICES | MANY, length, 0, 0, 0], registers].concat();
+            assert!(Sketches::decode(&state).is_err(), "{registers:?}");
+        }
     }
 
     proptest! {
