@@ -209,7 +209,7 @@ fn hours(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
 mod tests {
     use super::*;
     use crate::book::{Book, Message};
-    use crate::filters::ALL_TRAFFIC;
+    use crate::filters::{ALL_TRAFFIC, Edit, Wanted};
     use crate::labels::Known;
     use crate::rules::Rules;
     use crate::session::line;
@@ -303,6 +303,35 @@ mod tests {
         assert!(rows(&store, "sketch_hour") > 0 && rows(&store, "sketch") > 0);
         tidy_all(&mut store, &Keep { minutes: 1, hours: 1, ..Keep::default() }, now + 3 * DAY);
         assert_eq!((rows(&store, "sketch"), rows(&store, "sketch_hour")), (0, 0));
+    }
+
+    #[test]
+    fn what_counted_for_a_filter_goes_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(directory.path()).unwrap();
+        let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+        let rules = serde_json::json!({ "field": "CDN", "op": "equals", "value": "x" });
+        let wanted = serde_json::json!([{ "name": "On x", "advanced": true, "rules": rules }]);
+        let made = book.edit(Edit::Add(Wanted::read_all(&wanted).unwrap()), T0).unwrap();
+        let id = made.first().unwrap().id;
+        for (number, now) in [(1, T0), (2, T0 + 2 * DAY)] {
+            let text = format!("a=S~c={number}~d=box~cm=x~e=0~f=R~r=900~w=900");
+            let message = line::Received::read(&text, "192.0.2.1", "192.0.2.0/24").unwrap();
+            book.take(Message::Line(Box::new(message)), now, &mut store).unwrap();
+        }
+        store.write(&book.take_changes()).unwrap();
+        tidy_all(&mut store, &Keep { minutes: 1, ..Keep::default() }, T0 + 2 * DAY);
+        let rows = |store: &Sqlite| -> [usize; 4] {
+            ["rollup", "rollup_hour", "sketch", "sketch_hour"].map(|table| {
+                let sql = format!("SELECT count(*) FROM {table} WHERE dimension >= 1 << 32");
+                store.connection.query_row(&sql, [], |row| row.get(0)).unwrap()
+            })
+        };
+        assert!(rows(&store).iter().all(|rows| *rows > 0), "{:?}", rows(&store));
+        book.edit(Edit::Remove(id), T0 + 2 * DAY).unwrap();
+        store.write(&book.take_changes()).unwrap();
+        assert_eq!(rows(&store), [0; 4]);
+        assert!(!sketches(directory.path(), 0).is_empty(), "that of all traffic stays");
     }
 
     #[test]

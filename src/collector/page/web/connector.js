@@ -7,13 +7,15 @@ const METRICS = [
   "attempts", "plays", "concurrent_plays", "rebuffering_ratio", "avg_bitrate", "video_start_failures", "exits_before_video_start",
   "rebuffered_plays", "ended_plays_timeseries", "connection_induced_rebuffering_ratio_timeseries",
   "video_playback_failures_timeseries", "video_restart_time_timeseries", "ended_plays", "connection_induced_rebuffering_ratio",
-  "video_playback_failures", "video_restart_time", "quality_summary",
+  "video_playback_failures", "video_restart_time", "quality_summary", "top_assets_summary", "video_startup_time",
+  "video_restart_time_distribution", "play_bitrate_distribution", "play_buffering_ratio_distribution",
+  "play_connection_induced_rebuffering_ratio_distribution",
 ];
 const LENSES = ["quality_metriclens", "audience_metriclens"];
 const AUDIENCE = [["Concurrent plays", show.count], ["Plays", show.count], ["Ended plays", show.count]];
 const STATUS = { OK: "good", Warmup: "warn", "": "none" };
 
-const units = (metric) => (/ratio|failures|exits/.test(metric) ? "%" : /bitrate/.test(metric) ? "bps" : /restart/.test(metric) ? "s" : "");
+const units = (metric) => (/ratio|failures|exits|startup|distribution/.test(metric) ? "%" : /bitrate/.test(metric) ? "bps" : /restart/.test(metric) ? "s" : "");
 const isLens = (item) => item.dimension !== "";
 const named = (pairs, id) => (pairs ?? []).find(([, known]) => known === id)?.[0] ?? id;
 const connectionOf = (told, item) => told.connections.find((one) => one.id === item.connection);
