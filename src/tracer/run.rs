@@ -63,12 +63,22 @@ pub(crate) struct Run {
     folded: Tally,
     /// The totals last told: none of them ever falls.
     told: Tally,
-    /// The newest that were told, each with its time.
-    history: VecDeque<(Millis, Tally)>,
+    /// The newest that were told.
+    history: VecDeque<Told>,
     /// Of these, what an earlier session of the same run has reported.
     reported: Tally,
+    /// The worst of the session, and what is now.
+    gauges: Gauges,
     joined: bool,
     pace: Option<(Millis, u64)>,
+}
+
+/// Totals at a time, and what the gauges showed since those before.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    at: Millis,
+    tally: Tally,
+    gauges: Gauges,
 }
 
 /// One element's part in the session.
@@ -135,6 +145,7 @@ impl Run {
             told: Tally::default(),
             history: VecDeque::new(),
             reported: Tally::default(),
+            gauges: Gauges::default(),
             joined: false,
             pace: None,
         };
@@ -169,8 +180,11 @@ impl Run {
         if self.held.iter().any(|held| Arc::ptr_eq(&held.watch, &watch)) {
             return;
         }
-        if let Kind::Sink(sink) = watch.kind() {
-            sink.arm();
+        match watch.kind() {
+            Kind::Sink(sink) => sink.arm(),
+            // What they showed before is no business of this session.
+            Kind::Rtp(rtp) => drop(rtp.take_gauges()),
+            Kind::Decoder(_) | Kind::Input(_) => {}
         }
         let base = watch.tally();
         self.held.push(Held { watch, base });
@@ -189,11 +203,13 @@ impl Run {
     /// Counts from zero again. Zero is what was told up to `counted`, the last that the daemon read before it closed its
     /// books; not what was told since, nor what the elements have counted by now: that is in no report yet.
     pub(crate) fn restart(&mut self, counted: Millis) {
-        let read = self.history.iter().rfind(|(at, _)| *at <= counted);
+        let read = self.history.iter().rfind(|told| told.at <= counted);
         // Where not even the oldest was read, and none went before it, nothing was.
         let forgotten = self.history.front().filter(|_| self.history.len() >= MAX_HISTORY);
-        if let Some((_, told)) = read.or(forgotten) {
-            self.reported = *told;
+        if let Some(Told { at, tally, .. }) = read.or(forgotten).copied() {
+            self.reported = tally;
+            let unread = self.history.iter().filter(|told| told.at > at).map(|told| told.gauges);
+            self.gauges = unread.fold(Gauges::default(), Gauges::worse);
         }
     }
 
@@ -278,18 +294,25 @@ impl Run {
 
     /// Totals as they stand, never less than what was told before.
     pub(crate) fn count(&mut self, now: Millis) -> Counters {
+        // First the gauges: what they show has come with packets, and those are in the totals then.
+        let gauges = self.held.iter().filter_map(|held| match held.watch.kind() {
+            Kind::Rtp(rtp) => Some(rtp.take_gauges()),
+            _ => None,
+        });
+        let gauges = gauges.fold(Gauges::default(), Gauges::worse);
+        self.gauges = Gauges { jitter: gauges.jitter, ..self.gauges.worse(gauges) };
         let mut sum = self.folded;
         for held in &self.held {
             sum = sum.plus(held.watch.tally().since(held.base));
         }
-        let told = sum.at_least(self.told);
-        if told != self.told {
+        let tally = sum.at_least(self.told);
+        if tally != self.told {
             if self.history.len() >= MAX_HISTORY {
                 self.history.pop_front();
             }
-            self.history.push_back((now, told));
+            self.history.push_back(Told { at: now, tally, gauges });
         }
-        self.told = told;
+        self.told = tally;
         // What is gone counts no more; its totals stay. Without this each switch of a variant would leave a
         // decoder behind.
         let folded = &mut self.folded;
@@ -300,12 +323,7 @@ impl Run {
             }
             !gone
         });
-        let gauges = self.held.iter().filter_map(|held| match held.watch.kind() {
-            Kind::Rtp(rtp) => Some(rtp.gauges()),
-            _ => None,
-        });
-        let gauges = gauges.fold(Gauges::default(), Gauges::worse);
-        let mut counters = self.told.since(self.reported).counters(gauges);
+        let mut counters = self.told.since(self.reported).counters(self.gauges);
         if counters.ts == TsView::None && self.hides_ts() {
             counters.ts = TsView::Unavailable;
         }
@@ -373,5 +391,89 @@ impl Run {
 impl Default for Wait {
     fn default() -> Self {
         Self { percent: 100, told: Millis(0), stalled: false, seek: None, paused: false, played: Millis(0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::Rtp;
+
+    const BAD: Gauges = Gauges { jitter: 90, jitter_max: 900, delay_factor: 5000, media_loss: 50 };
+    const FAIR: Gauges = Gauges { jitter: 5, jitter_max: 40, delay_factor: 700, media_loss: 2 };
+    const GOOD: Gauges = Gauges { jitter: 1, jitter_max: 3, delay_factor: 600, media_loss: 0 };
+
+    fn id(id: &str) -> SessionId {
+        SessionId::try_new(id).unwrap()
+    }
+
+    fn run(rtp: &Arc<Rtp>) -> Run {
+        let watch = Watch::alone(Kind::Rtp(Arc::clone(rtp)));
+        Run::new(id("1"), glib::WeakRef::new(), String::new(), vec![watch])
+    }
+
+    /// What is told at this time: how many packets, and the gauges.
+    fn told(run: &mut Run, now: u64) -> (u64, Gauges) {
+        let rtp = run.count(Millis(now)).rtp.unwrap_or_default();
+        let (jitter, jitter_max) = (rtp.jitter, rtp.jitter_max);
+        let (delay_factor, media_loss) = (rtp.delay_factor, rtp.media_loss);
+        (rtp.received, Gauges { jitter, jitter_max, delay_factor, media_loss })
+    }
+
+    #[test]
+    fn the_worst_is_kept_while_a_session_lasts() {
+        let rtp = Arc::<Rtp>::default();
+        let mut run = run(&rtp);
+        rtp.pretend(100, BAD);
+        assert_eq!(told(&mut run, 500), (100, BAD));
+        rtp.pretend(100, GOOD);
+        assert_eq!(told(&mut run, 1000), (200, Gauges { jitter: 1, ..BAD }));
+        assert_eq!(told(&mut run, 1500), (200, Gauges { jitter: 1, ..BAD }));
+    }
+
+    #[test]
+    fn elements_that_play_again_bring_nothing_along() {
+        let rtp = Arc::<Rtp>::default();
+        rtp.pretend(100, BAD);
+        let mut run = run(&rtp);
+        rtp.pretend(10, GOOD);
+        assert_eq!(told(&mut run, 500), (10, GOOD));
+    }
+
+    #[test]
+    fn another_stream_brings_nothing_along() {
+        let rtp = Arc::<Rtp>::default();
+        let mut run = run(&rtp);
+        rtp.pretend(100, BAD);
+        assert_eq!(told(&mut run, 500), (100, BAD));
+        let mut next = run.succeed(id("2"), String::new());
+        rtp.pretend(10, GOOD);
+        assert_eq!(told(&mut next, 1000), (10, GOOD));
+    }
+
+    #[test]
+    fn what_a_daemon_has_not_read_is_the_next_ones() {
+        let rtp = Arc::<Rtp>::default();
+        let mut run = run(&rtp);
+        for (at, seen) in [(500, BAD), (1000, FAIR), (1500, GOOD)] {
+            rtp.pretend(10, seen);
+            told(&mut run, at);
+        }
+        run.restart(Millis(500));
+        assert_eq!(told(&mut run, 2000), (20, Gauges { jitter: 1, ..FAIR }));
+        run.restart(Millis(2000));
+        rtp.pretend(10, GOOD);
+        assert_eq!(told(&mut run, 2500), (10, GOOD));
+    }
+
+    #[test]
+    fn a_daemon_that_read_nothing_leaves_everything() {
+        let rtp = Arc::<Rtp>::default();
+        let mut run = run(&rtp);
+        rtp.pretend(10, BAD);
+        told(&mut run, 500);
+        run.restart(Millis(400));
+        rtp.pretend(10, GOOD);
+        assert_eq!(told(&mut run, 1000), (20, Gauges { jitter: 1, ..BAD }));
     }
 }

@@ -65,6 +65,12 @@ impl Watch {
         Some(Self { element: element.downgrade(), gone: AtomicBool::new(false), kind })
     }
 
+    /// One on no element.
+    #[cfg(test)]
+    pub(crate) fn alone(kind: Kind) -> Arc<Self> {
+        Arc::new(Self { element: glib::WeakRef::new(), gone: AtomicBool::new(false), kind })
+    }
+
     /// Puts the probes on its pads.
     pub(crate) fn install(&self, element: &gst::Element) {
         match &self.kind {

@@ -27,6 +27,7 @@ pub(crate) struct Rtp {
     gaps: AtomicU64,
     /// In µs, as all times here.
     jitter: AtomicU64,
+    /// The greatest since somebody last asked, as the two below.
     jitter_max: AtomicU64,
     delay_factor: AtomicU64,
     media_loss: AtomicU64,
@@ -66,11 +67,7 @@ impl Rtp {
                     Some(gst::PadProbeData::BufferList(list)) => {
                         list.iter().for_each(|buffer| rtp.arrive(&mut arrival, pad, buffer));
                     }
-                    Some(gst::PadProbeData::Event(event)) => {
-                        if let gst::EventView::Caps(caps) = event.view() {
-                            arrival.clock = clock_rate(caps.caps());
-                        }
-                    }
+                    Some(gst::PadProbeData::Event(event)) => rtp.event(&mut arrival, event),
                     _ => {}
                 }
                 gst::PadProbeReturn::Ok
@@ -93,14 +90,36 @@ impl Rtp {
         }
     }
 
-    /// What is no total.
-    pub(crate) fn gauges(&self) -> Gauges {
-        let of = |gauge: &AtomicU64| gauge.load(Ordering::Relaxed);
+    /// What is no total: the worst since the last time that this was asked for.
+    pub(crate) fn take_gauges(&self) -> Gauges {
+        let take = |gauge: &AtomicU64| gauge.swap(0, Ordering::Relaxed);
         Gauges {
-            jitter: of(&self.jitter),
-            jitter_max: of(&self.jitter_max),
-            delay_factor: of(&self.delay_factor),
-            media_loss: of(&self.media_loss),
+            jitter: self.jitter.load(Ordering::Relaxed),
+            jitter_max: take(&self.jitter_max),
+            delay_factor: take(&self.delay_factor),
+            media_loss: take(&self.media_loss),
+        }
+    }
+
+    /// As if so many packets had arrived.
+    #[cfg(test)]
+    pub(crate) fn pretend(&self, packets: u64, seen: Gauges) {
+        self.received.fetch_add(packets, Ordering::Relaxed);
+        self.jitter.store(seen.jitter, Ordering::Relaxed);
+        self.jitter_max.fetch_max(seen.jitter_max, Ordering::Relaxed);
+        self.delay_factor.fetch_max(seen.delay_factor, Ordering::Relaxed);
+        self.media_loss.fetch_max(seen.media_loss, Ordering::Relaxed);
+    }
+
+    fn event(&self, arrival: &mut Arrival, event: &gst::EventRef) {
+        match event.view() {
+            gst::EventView::Caps(caps) => arrival.clock = clock_rate(caps.caps()),
+            // It plays again, or another stream: what was not asked for in between is no loss.
+            gst::EventView::StreamStart(_) => {
+                *arrival = Arrival::default();
+                self.jitter.store(0, Ordering::Relaxed);
+            }
+            _ => {}
         }
     }
 
@@ -119,6 +138,7 @@ impl Rtp {
             0
         });
         let stream = arrival.stream.get_or_insert_with(|| Stream::new(rate));
+        let lost = stream.receiver.counts().lost;
         let place = stream.receiver.packet(now, &header);
         let add = |total: &AtomicU64, more: u64| {
             total.store(total.load(Ordering::Relaxed) + more, Ordering::Relaxed)
@@ -132,10 +152,8 @@ impl Rtp {
             }
             Place::Late => {
                 add(&self.reordered, 1);
-                let lost = stream.receiver.counts().lost;
                 // One that was never missed, since it is older than the first, is found by nobody.
-                let found = self.missing.load(Ordering::Relaxed).saturating_sub(lost);
-                self.recovered.store(found, Ordering::Relaxed);
+                add(&self.recovered, lost.saturating_sub(stream.receiver.counts().lost));
                 stream.mdi.lose(1);
             }
             Place::Again => add(&self.duplicates, 1),
