@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::super::testing::{Muxer, Packet, judge_file, mux, pat_section, pmt_section, section};
-use super::super::{NULL_PID, StreamKind};
+use super::super::{Medium, NULL_PID, PACKET, StreamKind};
 use super::*;
 
 pub(super) const VIDEO: u16 = 0x100;

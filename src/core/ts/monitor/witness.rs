@@ -15,6 +15,7 @@ use rstest::rstest;
 
 use super::tests::{AUDIO, EACH, Fault, Faults, MAP, PACKETS, VIDEO, stream};
 use super::*;
+use crate::ts::PACKET;
 
 fn witness(stream: &[u8]) -> BTreeMap<&'static str, u64> {
     let mut monitor = ConformanceMonitor::new();
