@@ -127,18 +127,18 @@ impl Continuity {
     ) -> Seen {
         let header = u32::from_be_bytes([packet[0], packet[1], packet[2], packet[3]]);
         let Some(next) = self.next.get_mut(usize::from(pid(header))) else { return Seen::Ignored };
-        let is_next = header & COMPARED == next.header && (header & 0x20 == 0 || !is_flagged(packet));
-        if let (true, Some(at)) = (is_next, at) {
-            if header & 0xc0 != 0 {
-                counts.scrambled += 1;
+        if let (true, Some(at)) = (header & COMPARED == next.header, at) {
+            // An adaptation field, or scrambled: few are.
+            if header & 0xe0 != 0 {
+                if is_flagged(packet) {
+                    return self.look_at(header, packet, Some(at), bytes, counts);
+                }
+                counts.scrambled += u64::from(header & 0xc0 != 0);
             }
-            // A PID is listed once, so there is always room. Without a branch: it would often be guessed wrong.
-            let is_new = usize::from(next.at == KEPT);
-            *next = Next { header: behind(header), at };
-            if let Some(place) = self.borrowing.get_mut(self.borrowed) {
-                *place = pid(header);
+            let was = std::mem::replace(next, Next { header: behind(header), at }).at;
+            if was == KEPT {
+                self.list(pid(header));
             }
-            self.borrowed += is_new;
             return Seen::Expected;
         }
         self.look_at(header, packet, at, bytes, counts)
@@ -220,12 +220,18 @@ impl Continuity {
             }
         };
         if was == KEPT && at.is_some() {
-            if let Some(place) = self.borrowing.get_mut(self.borrowed) {
-                *place = number;
-            }
-            self.borrowed += 1;
+            self.list(number);
         }
         seen
+    }
+
+    /// A PID's last packet is in the bytes at hand from now on. It is listed once, so there is always room.
+    #[inline(never)]
+    fn list(&mut self, number: u16) {
+        if let Some(place) = self.borrowing.get_mut(self.borrowed) {
+            *place = number;
+            self.borrowed += 1;
+        }
     }
 
     /// Copies what will be needed of `bytes`, which go away: the last packet of each PID in it.

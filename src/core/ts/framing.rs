@@ -145,24 +145,9 @@ impl Framer {
         at: usize,
         take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
     ) -> usize {
-        let mut passed = 0;
-        // Looking at the sync bytes of several packets first has the memory fetch them all at once: what is done with
-        // one of them is too long for the processor to get to the next one while it waits.
-        while let Some(packets) = rest.get(passed..).and_then(|rest| rest.get(..BATCH * stride)) {
-            let wrong = |wrong: u8, packet: &[u8]| wrong | (packet.first().unwrap_or(&0) ^ SYNC);
-            if packets.chunks_exact(stride).fold(0, wrong) != 0 {
-                break;
-            }
-            // Callers give no more at once than 32 bits count.
-            let Ok(mut place) = u32::try_from(at + passed) else { break };
-            let step = u32::try_from(stride).unwrap_or_default();
-            for packet in packets.chunks_exact(stride) {
-                let Some(packet) = packet.first_chunk() else { break };
-                take(packet, Some(place));
-                place = place.wrapping_add(step);
-            }
-            passed += BATCH * stride;
-        }
+        // The most usual stride by itself: what is known to the compiler need not be reckoned for each packet.
+        let mut passed =
+            if stride == PACKET { batches(PACKET, rest, at, take) } else { batches(stride, rest, at, take) };
         while let Some(packet) = rest.get(passed..).and_then(<[u8]>::first_chunk) {
             if packet[0] != SYNC {
                 break;
@@ -252,6 +237,35 @@ impl Framer {
             };
         }
     }
+}
+
+/// Takes whole packets with right sync bytes, many at a time; says how long they are, with what is between them.
+#[inline(always)]
+fn batches(
+    stride: usize,
+    rest: &[u8],
+    at: usize,
+    take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
+) -> usize {
+    let mut passed = 0;
+    // Looking at the sync bytes of several packets first has the memory fetch them all at once: what is done with
+    // one of them is too long for the processor to get to the next one while it waits.
+    while let Some(packets) = rest.get(passed..).and_then(|rest| rest.get(..BATCH * stride)) {
+        let wrong = |wrong: u8, packet: &[u8]| wrong | (packet.first().unwrap_or(&0) ^ SYNC);
+        if packets.chunks_exact(stride).fold(0, wrong) != 0 {
+            break;
+        }
+        // Callers give no more at once than 32 bits count.
+        let Ok(mut place) = u32::try_from(at + passed) else { break };
+        let step = u32::try_from(stride).unwrap_or_default();
+        for packet in packets.chunks_exact(stride) {
+            let Some(packet) = packet.first_chunk() else { break };
+            take(packet, Some(place));
+            place = place.wrapping_add(step);
+        }
+        passed += BATCH * stride;
+    }
+    passed
 }
 
 /// The first `length` bytes.
