@@ -159,6 +159,13 @@ impl Packet {
         self
     }
 
+    /// Its payload: what is behind its header and its adaptation field.
+    #[must_use]
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        let from = self.payload_from();
+        &mut self.0[from..]
+    }
+
     /// With another byte there than before.
     #[must_use]
     pub fn corrupt(mut self, at: usize) -> Self {
