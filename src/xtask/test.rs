@@ -142,6 +142,8 @@ fn deny() -> Result<(), String> {
             "check",
             "--allow",
             "unnecessary-skip",
+            "--allow",
+            "unmatched-skip",
             "bans",
         ])?;
     }
