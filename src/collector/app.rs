@@ -85,6 +85,7 @@ async fn status(State(app): State<App>) -> Response {
     let body = json!({
         "running_sessions": status.running,
         "store_writable": status.is_writable,
+        "spooled_bytes": status.spooled,
         "received": received,
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()

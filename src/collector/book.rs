@@ -105,6 +105,23 @@ pub(crate) struct Book {
     changes: Changes,
 }
 
+// === impl Message ===
+
+impl Message {
+    /// Sessions that it may be of.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        match self {
+            Self::Media(received) => {
+                let (key, other) = received.keys();
+                std::iter::once(key).chain(other).collect()
+            }
+            Self::Network { .. } => Vec::new(),
+            Self::Line(received) => vec![received.key()],
+            Self::Beat(received) => vec![received.key()],
+        }
+    }
+}
+
 // === impl Counts ===
 
 impl Counts {
@@ -116,6 +133,18 @@ impl Counts {
             heartbeats: self.heartbeats.saturating_add(more.heartbeats),
             repeated: self.repeated.saturating_add(more.repeated),
             folded: self.folded.saturating_add(more.folded),
+        }
+    }
+
+    /// Sets one by its name.
+    pub(crate) fn set(&mut self, name: &str, number: i64) {
+        match name {
+            "reports" => self.reports = number,
+            "lines" => self.lines = number,
+            "heartbeats" => self.heartbeats = number,
+            "repeated" => self.repeated = number,
+            "folded" => self.folded = number,
+            _ => {}
         }
     }
 
@@ -191,20 +220,25 @@ impl Book {
         beat_interval: u64,
         now: UnixMs,
     ) -> Result<Self, StoreError> {
-        let live = store.running()?.into_iter().map(|session| (session.key.clone(), session)).collect();
-        let (filters, next_filter) = store.filters()?;
-        Ok(Self {
-            live,
+        let mut book = Self::closed(rules, beat_interval, now);
+        book.reopen(store)?;
+        Ok(book)
+    }
+
+    /// A book that nothing is in, until it is opened again from a store that cannot be read yet.
+    pub(crate) fn closed(rules: Rules, beat_interval: u64, now: UnixMs) -> Self {
+        Self {
+            live: HashMap::new(),
             rules,
             networks: Networks::default(),
             beat_interval,
             opened: now,
             values: Values::default(),
-            filters: Arc::new(filters),
-            next_filter,
+            filters: Arc::default(),
+            next_filter: FilterId(ALL_TRAFFIC.0.0 + 1),
             touched: BTreeSet::new(),
             changes: Changes::default(),
-        })
+        }
     }
 
     /// Tells sessions apart by city and ISP, too, from now on.
@@ -217,9 +251,44 @@ impl Book {
     /// # Errors
     /// Where the store cannot be read; the book is as it was.
     pub(crate) fn reopen(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        let values = std::mem::take(&mut self.values);
-        *self = Self { values, ..Self::open(store, self.rules.clone(), self.beat_interval, self.opened)? };
+        let live = store.running()?.into_iter().map(|session| (session.key.clone(), session)).collect();
+        let (filters, next_filter) = store.filters()?;
+        self.live = live;
+        (self.filters, self.next_filter) = (Arc::new(filters), next_filter);
+        (self.touched, self.changes) = (BTreeSet::new(), Changes::default());
         Ok(())
+    }
+
+    /// Takes the filters as the store has them; nothing may be waiting to be written.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn refresh_filters(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        let (filters, next_filter) = store.filters()?;
+        if *self.filters != filters {
+            self.filters = Arc::new(filters);
+        }
+        self.next_filter = next_filter;
+        Ok(())
+    }
+
+    /// Which of these sessions run here.
+    pub(crate) fn live<'k>(&self, keys: impl IntoIterator<Item = Key> + 'k) -> Vec<Key> {
+        keys.into_iter().filter(|key| self.live.contains_key(key)).collect()
+    }
+
+    /// Forgets sessions that another collector goes on with.
+    pub(crate) fn let_go(&mut self, keys: &[Key]) {
+        for key in keys {
+            self.live.remove(key);
+        }
+    }
+
+    /// Sessions that have been silent for too long.
+    pub(crate) fn silent(&self, now: UnixMs) -> Vec<Key> {
+        let is_silent =
+            |session: &Session| session.deadline(self.opened).is_some_and(|deadline| deadline <= now);
+        self.live.iter().filter(|(_, session)| is_silent(session)).map(|(key, _)| key.clone()).collect()
     }
 
     /// How many sessions run.
@@ -293,11 +362,7 @@ impl Book {
 
     /// Ends sessions that have been silent for too long. One that could not be heard was not silent.
     pub(crate) fn end_silent(&mut self, now: UnixMs) {
-        let opened = self.opened;
-        let is_silent = |session: &Session| session.deadline(opened).is_some_and(|deadline| deadline <= now);
-        let silent: Vec<_> =
-            self.live.iter().filter(|(_, session)| is_silent(session)).map(|(key, _)| key.clone()).collect();
-        for key in silent {
+        for key in self.silent(now) {
             let Some(mut session) = self.live.remove(&key) else { continue };
             let mut ledger = Ledger::default();
             session.end_by_silence(&self.context(now), &mut ledger);
@@ -395,7 +460,7 @@ impl Book {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -438,7 +503,7 @@ mod tests {
     }
 
     /// All that the agent's own tests have pinned.
-    fn everything() -> Vec<(u64, Message)> {
+    pub(crate) fn everything() -> Vec<(u64, Message)> {
         let mut all = Vec::new();
         for name in [
             "vod_with_seeks_and_pauses",

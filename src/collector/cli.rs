@@ -10,7 +10,7 @@ use log::LevelFilter;
 use crate::labels::clipped;
 use crate::load;
 use crate::rules::Rules;
-use crate::store::Keep;
+use crate::store::{Address, Keep};
 
 const HELP: &str = "\
 Receive STB statistics reports, Media Analytics lines and heartbeats from boxes, and answer what they came to.
@@ -23,6 +23,13 @@ Options:
                          where boxes send to and tools ask [default: 127.0.0.1:8480; env: STBEACON_COLLECTOR_LISTEN]
       --data DIR         where everything is kept; is made if it is not there [default: /var/lib/stbeacon-collector;
                          env: STATE_DIRECTORY]
+      --store URL        where sessions and metrics are kept, if not in DIR: clickhouse://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE,
+                         a ClickHouse server of version 18.16 or later by its HTTP port, 8123. Several collectors may share
+                         it; see the README [default: SQLite in DIR; env: STBEACON_COLLECTOR_STORE, where a password is not
+                         seen by other users]
+      --spool-max MB     how much of what comes is put aside, in DIR, while the store fails; it is answered as what is in
+                         the store, and read when that is back. What comes when it is full is answered 503; 0 for
+                         nothing [default: 64]
       --credentials FILE those who may ask, a line each, USER:PASSWORD or bearer TOKEN; only its owner may read it.
                          Must be there to listen on anything but loopback [default: none]
       --host NAME        a name that it is called by, where no password is needed, besides localhost and loopback addresses:
@@ -71,6 +78,7 @@ Signals:
 
 Examples:
   stbeacon-collector --data ./data
+  stbeacon-collector --data ./data --store clickhouse://qoe:secret@db.example.net/qoe
   stbeacon-collector --listen 0.0.0.0:8480 --data /srv/qoe --credentials /etc/stbeacon/collector.users
   curl 'http://127.0.0.1:8480/insights/2.4/metrics.json?metrics=attempts,plays&account=1&filter_ids=1'
   curl 'http://127.0.0.1:8480/insights/2.6/metrics.json?metrics=quality_metriclens&account=1&filter_ids=1&metriclens_dimension_id=11'
@@ -111,6 +119,10 @@ pub(crate) struct Settings {
     pub(crate) account: String,
     pub(crate) alerts: Option<PathBuf>,
     pub(crate) keep: Keep,
+    /// `None` for the embedded one.
+    pub(crate) store: Option<Address>,
+    /// Most bytes that are put aside.
+    pub(crate) spool: u64,
     pub(crate) alerts_listen: Option<SocketAddr>,
     pub(crate) level: LevelFilter,
 }
@@ -136,6 +148,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
     let mut keep = Keep::default();
+    let (mut store, mut spool) = (variable("STBEACON_COLLECTOR_STORE"), 64_000_000);
     let mut is_first = true;
     while let Some(arg) = args.next()? {
         let was_first = std::mem::replace(&mut is_first, false);
@@ -163,6 +176,8 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Long("keep-minutes") => keep.minutes = days(&mut args)?,
             Arg::Long("keep-hours") => keep.hours = days(&mut args)?,
             Arg::Long("max-size") => keep.bytes = args.value()?.parse::<u64>()?.saturating_mul(1_000_000),
+            Arg::Long("store") => store = Some(args.value()?.string()?),
+            Arg::Long("spool-max") => spool = args.value()?.parse::<u64>()?.saturating_mul(1_000_000),
             Arg::Long("account") => account = clipped(&args.value()?.string()?, 64),
             Arg::Long("alerts") => alerts = Some(args.value()?.into()),
             Arg::Long("alerts-listen") => {
@@ -183,6 +198,12 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     }
     if asks_boxes && credentials.is_none() {
         return Err(Failure::usage("--boxes-too needs --credentials FILE"));
+    }
+    let store = store.as_deref().map(store_address).transpose()?;
+    if store.is_some() && keep.bytes > 0 {
+        return Err(Failure::usage(
+            "--max-size is of the embedded store; a ClickHouse server's disk is its own",
+        ));
     }
     let tls = match (certificate, key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -213,6 +234,8 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
         account,
         alerts,
         keep,
+        store,
+        spool,
         alerts_listen,
         level,
     };
@@ -226,6 +249,17 @@ fn days(args: &mut lexopt::Parser) -> Result<u64, Failure> {
         Ok(days)
     } else {
         Err(Failure::usage(format!("{days} days: expected 1 to 36500")))
+    }
+}
+
+fn store_address(url: &str) -> Result<Address, Failure> {
+    // It may have a password in it, and so is not told.
+    match Address::parse(url) {
+        Some(Ok(address)) => Ok(address),
+        Some(Err(wrong)) => Err(Failure::usage(format!("--store: {wrong}"))),
+        None => Err(Failure::usage(
+            "--store: expected clickhouse://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE, such as clickhouse://127.0.0.1/qoe",
+        )),
     }
 }
 

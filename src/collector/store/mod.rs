@@ -1,14 +1,17 @@
 //! Where sessions and their sums are kept. What [`Store::write`] has returned from outlives the machine.
 
+mod clickhouse;
 mod grid;
 mod keep;
 mod lookup;
 mod sqlite;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use thiserror::Error;
 
+pub(crate) use self::clickhouse::{Address, ClickHouse};
 pub(crate) use self::keep::{Keep, Tidied};
 pub(crate) use self::lookup::{BoxSeen, Interface, Lookup, Wanted};
 pub(crate) use self::sqlite::Sqlite;
@@ -40,6 +43,22 @@ pub(crate) trait Store: Send {
 
     /// What has come, since the store was made.
     fn counts(&mut self) -> Result<Counts, StoreError>;
+
+    /// How long what comes is gathered before it is written at once.
+    fn gather(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether other collectors write it, too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Which of these sessions another collector has written since this one has.
+    fn taken_over(&mut self, keys: &[Key]) -> Result<Vec<Key>, StoreError> {
+        let _ = keys;
+        Ok(Vec::new())
+    }
 }
 
 /// Answers questions; another connection than the one that writes, so that nobody waits for the other.
@@ -112,6 +131,16 @@ pub(crate) struct Sketched {
 pub(crate) enum StoreError {
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// No answer.
+    #[error("{0}")]
+    Away(String),
+    /// The server says no.
+    #[error("{0}")]
+    ClickHouse(String),
+    #[error("{address}: the server is of version {found}; it has to be {oldest} or later")]
+    Server { address: String, found: String, oldest: &'static str },
+    #[error("the journal: {0}")]
+    Journal(#[from] std::io::Error),
     #[error("session {key:?} in the store cannot be read: {error}")]
     Session { key: String, error: serde_json::Error },
     #[error("{0}")]
@@ -138,6 +167,20 @@ fn merged(
         all.entry((at, value)).or_default().merge(&Sketches::decode(&state)?);
     }
     Ok(all.into_iter().map(|((at, value), sketches)| Sketched { at, value, sketches }).collect())
+}
+
+// === impl StoreError ===
+
+impl StoreError {
+    /// Whether the store itself fails, and not only something that is in it.
+    pub(crate) const fn is_of_all(&self) -> bool {
+        !matches!(self, Self::Session { .. } | Self::Filter { .. } | Self::Sketch(_))
+    }
+
+    /// Whether it may go by itself.
+    pub(crate) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Away(_))
+    }
 }
 
 impl Dimension {

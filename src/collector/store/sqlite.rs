@@ -23,9 +23,9 @@ const VERSION: i64 = 1;
 /// The file in the data directory.
 const FILE: &str = "collector.sqlite";
 /// Numbers of the operators' own dimensions begin here.
-const FIRST_OWN: u32 = 1000;
+pub(super) const FIRST_OWN: u32 = 1000;
 /// Most of the operators' own dimensions; sessions count under further ones no more.
-const MAX_OWN: usize = 100;
+pub(super) const MAX_OWN: usize = 100;
 /// How long one connection waits for another.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -265,14 +265,7 @@ impl Store for Sqlite {
         let mut counts = Counts::default();
         for row in rows {
             let (name, number): (String, i64) = row?;
-            match name.as_str() {
-                "reports" => counts.reports = number,
-                "lines" => counts.lines = number,
-                "heartbeats" => counts.heartbeats = number,
-                "repeated" => counts.repeated = number,
-                "folded" => counts.folded = number,
-                _ => {}
-            }
+            counts.set(&name, number);
         }
         Ok(counts)
     }
@@ -511,7 +504,7 @@ fn sums() -> String {
 }
 
 /// What a dimension is called in the table: those of saved filters follow those of all traffic.
-fn table(filter: FilterId, dimension: u32) -> i64 {
+pub(super) fn table(filter: FilterId, dimension: u32) -> i64 {
     i64::from(filter.0.saturating_sub(ALL_TRAFFIC.0.0)) << 32 | i64::from(dimension)
 }
 

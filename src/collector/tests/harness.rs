@@ -49,7 +49,13 @@ pub(crate) struct Answer {
 pub(crate) fn command(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stbeacon-collector"));
     command.args(["--listen", "127.0.0.1:0", "--rate", "0", "--data"]).arg(data);
-    for variable in ["STATE_DIRECTORY", "JOURNAL_STREAM", "STBEACON_LOG", "STBEACON_COLLECTOR_LISTEN"] {
+    for variable in [
+        "STATE_DIRECTORY",
+        "JOURNAL_STREAM",
+        "STBEACON_LOG",
+        "STBEACON_COLLECTOR_LISTEN",
+        "STBEACON_COLLECTOR_STORE",
+    ] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod browser;
+mod clickhouse;
 mod connector;
 mod faults;
 mod filters;
@@ -15,4 +16,5 @@ mod hostile;
 mod openapi;
 mod page;
 mod questions;
+mod store;
 mod tls;
