@@ -51,7 +51,9 @@ fn lines_reports_and_heartbeats_become_sessions() {
 
     let status = collector.status();
     let received = json!({ "reports": 4, "lines": 5, "heartbeats": 3, "repeated": 0, "folded": 0 });
-    assert_eq!(status, json!({ "running_sessions": 0, "store_writable": true, "received": received }));
+    let expected =
+        json!({ "running_sessions": 0, "store_writable": true, "spooled_bytes": 0, "received": received });
+    assert_eq!(status, expected);
 
     // Attempts, VSF %, EBVS %, plays %, VST s, rebuffering %, bit/s, VPF %, ended plays, CIRR %, VRT s, then VSF-T, -B,
     // VPF-T, -B.
