@@ -3,6 +3,7 @@
 //! Times are for people: no gate is on a clock. Gates are on what a machine's load does not change, allocations
 //! and instructions, and are kept in [`GATES`].
 
+mod collector;
 mod gates;
 mod overhead;
 mod peers;
@@ -26,15 +27,23 @@ machine's load does not change, instructions and allocations, against src/bench/
 Usage: cargo xtask bench [--gates | --bless]
        cargo xtask bench tracer [--rounds N]
        cargo xtask bench peers [--rounds N]
+       cargo xtask bench collector [--rounds N] [--sessions N]
 
   tracer       what the plug-in costs a player, alone: CPU time of a player without it, with it, and with GStreamer's
                own tracers, run in turns; instructions for each buffer; kept in target/bench-tracer.json
   peers        whole programs beside ours, run in turns: 1 GB of transport stream by ffmpeg, tsparse and TSDuck, as far
                as they are there, and one look at 1, 50 and 500 interfaces by ip; kept in target/bench-peers.json
+  collector    how many lines the collector takes, each on the disk when it is answered, beside nginx answering with a
+               picture; and, with a store that is full, what questions, memory and a restart take; kept in
+               target/bench-collector.json
 
 Options:
       --rounds N
                how often each player or program is run [default: 11]
+      --sessions N
+               in the collector's store; 1000000 take 2 GB below target/ and some minutes [default: 1000000]
+      --program FILE
+               the collector that is measured [default: it is built]
       --gates  only the gates, without any clock: what `cargo xtask test bench` runs
       --bless  sets the gates to what was measured now
   -h, --help   this text
@@ -45,6 +54,7 @@ that the gates were measured with, that gate is left out, and the output says so
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let (mut only_gates, mut bless, mut only_tracer, mut only_peers) = (false, false, false, false);
+    let (mut only_collector, mut sessions, mut program) = (false, collector::SESSIONS, None);
     let mut rounds = overhead::ROUNDS;
     while let Some(arg) = args.next()? {
         match arg {
@@ -55,8 +65,11 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("gates") => only_gates = true,
             Long("bless") => bless = true,
             Long("rounds") => rounds = args.value()?.parse()?,
+            Long("sessions") => sessions = args.value()?.parse()?,
+            Long("program") => program = Some(args.value()?.into()),
             Value(name) if name == "tracer" => only_tracer = true,
             Value(name) if name == "peers" => only_peers = true,
+            Value(name) if name == "collector" => only_collector = true,
             other => return Err(other.unexpected().into()),
         }
     }
@@ -67,6 +80,9 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     }
     if only_peers {
         return Ok(peers::show(rounds)?);
+    }
+    if only_collector {
+        return Ok(collector::show(rounds, sessions, program)?);
     }
     if bless {
         return Ok(bless_gates()?);

@@ -49,7 +49,7 @@ const PLAYING: f64 = 3.0;
 const IDLE: f64 = 0.1;
 
 /// What the kernel counts CPU time in, a second: USER_HZ, the same on all architectures that boxes have.
-const TICKS: f64 = 100.0;
+pub(crate) const TICKS: f64 = 100.0;
 
 /// After start and after a stream's begin: what happens only then is not what it costs to run.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -196,7 +196,7 @@ fn measure(pid: u32, time: Duration) -> Result<Figures, String> {
 
 /// CPU time of a process, in user code and in the kernel for it, those of its threads that have ended too: fields 14 and
 /// 15 of proc_pid_stat(5).
-fn ticks(pid: u32) -> Result<u32, String> {
+pub(crate) fn ticks(pid: u32) -> Result<u32, String> {
     let file = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
     // The second field is a name that may hold anything.
@@ -225,7 +225,7 @@ fn switches(pid: u32) -> Result<u32, String> {
 }
 
 /// A field of one of the kernel's tables: `VmRSS:   4512 kB`.
-fn number(file: &Path, field: &str) -> Result<u32, String> {
+pub(crate) fn number(file: &Path, field: &str) -> Result<u32, String> {
     let text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
     let value =
         text.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok());

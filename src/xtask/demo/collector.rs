@@ -168,7 +168,8 @@ fn summary(answer: &Value) -> Result<impl Fn(&str) -> f64 + use<>, String> {
     })
 }
 
-fn ask(address: SocketAddr, path: &str) -> Result<Value, String> {
+/// Asks, and reads the JSON that is answered.
+pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<Value, String> {
     let failed = |error: std::io::Error| format!("http://{address}{path}: {error}");
     let mut stream = TcpStream::connect(address).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;

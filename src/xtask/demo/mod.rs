@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: a real stream, an unmodified player, the daemon, and the report that arrives.
 
-mod collector;
+pub(crate) mod collector;
 mod lines;
 
 use std::io::{IsTerminal as _, Write as _};
