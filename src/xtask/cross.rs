@@ -56,6 +56,13 @@ pub(crate) struct Target {
     flags: &'static str,
 }
 
+impl Target {
+    /// Whether it is this machine's architecture.
+    pub(crate) fn is_own(&self) -> bool {
+        self.triple.split('-').next() == Some(std::env::consts::ARCH)
+    }
+}
+
 pub(crate) const TARGETS: [Target; 3] = [
     Target {
         triple: "armv7-unknown-linux-gnueabihf",
@@ -82,18 +89,6 @@ pub(crate) struct Built {
 
 /// Builds daemon and plug-in as a box gets them.
 pub(crate) fn build(target: &Target) -> Result<Built, String> {
-    let root = ensure_root(target)?;
-    let tools = tools::packagers()?;
-    // The root has no network of its own, and needs none: its cargo reads what this one has fetched.
-    run::quietly(&mut run::cargo(&["fetch", "--locked"]))?;
-    let out = run::target().join("box");
-    std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
-
-    // What the standard library itself is made of.
-    let library = root.join("usr/src").join(STD).join("library/Cargo.toml");
-    let mut fetch = run::cargo(&["fetch", "--locked", "--manifest-path"]);
-    run::quietly(fetch.arg(library).env("RUSTC_BOOTSTRAP", "1"))?;
-
     let triple = target.triple;
     let cargo = format!("cargo zigbuild --locked --target {triple}.{GLIBC}");
     // The standard library is built along, for size, and without what prints backtraces: they name nothing in a program
@@ -108,6 +103,48 @@ pub(crate) fn build(target: &Target) -> Result<Built, String> {
          {cargo} -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --release -p stbeacon; \
          daemon=$?; wait $! && exit $daemon"
     );
+    let dir = build_in_root(target, &build)?;
+    let (daemon, tracer) = (dir.join("release/stbeacon"), dir.join("tracer/libgststbeacon.so"));
+    Ok(Built { dir, daemon, tracer })
+}
+
+/// Builds the collector as a server gets it: quick, and with what unwinds. For this machine's architecture by its own
+/// compiler and against its own glibc, for another in that one's root.
+pub(crate) fn build_collector(target: &Target) -> Result<PathBuf, String> {
+    if target.is_own() {
+        run::visibly(&mut run::cargo(&[
+            "build",
+            "--locked",
+            "--profile",
+            "collector",
+            "-p",
+            "stbeacon-collector",
+        ]))?;
+        return Ok(run::target().join("collector/stbeacon-collector"));
+    }
+    let build = format!(
+        "cd /src && export RUSTC_BOOTSTRAP=1 CARGO_ZIGBUILD_CACHE_DIR=/out/zigbuild-collector && \
+         cargo zigbuild --locked --target {}.{GLIBC} -Zbuild-std=std,panic_unwind -Zbuild-std-features=panic-unwind \
+         --profile collector -p stbeacon-collector",
+        target.triple
+    );
+    Ok(build_in_root(target, &build)?.join("collector/stbeacon-collector"))
+}
+
+/// Runs what builds something for a target in the target's root; gives the directory that cargo puts it in.
+fn build_in_root(target: &Target, build: &str) -> Result<PathBuf, String> {
+    let root = ensure_root(target)?;
+    let tools = tools::packagers()?;
+    // The root has no network of its own, and needs none: its cargo reads what this one has fetched.
+    run::quietly(&mut run::cargo(&["fetch", "--locked"]))?;
+    let out = run::target().join("box");
+    std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
+
+    // What the standard library itself is made of.
+    let library = root.join("usr/src").join(STD).join("library/Cargo.toml");
+    let mut fetch = run::cargo(&["fetch", "--locked", "--manifest-path"]);
+    run::quietly(fetch.arg(library).env("RUSTC_BOOTSTRAP", "1"))?;
+
     // In a mount namespace of its own, which takes the mounts away with it. Every path in it is the same on every
     // machine, and so is what is built.
     let script = r#"set -eu
@@ -138,10 +175,7 @@ pub(crate) fn build(target: &Target) -> Result<Built, String> {
         .arg(format!("BUILD={build}"))
         .args(["unshare", "--mount", "sh", "-c", script]);
     run::visibly(&mut command)?;
-    let dir = out.join(triple);
-    let built = |name| out.join(triple).join(name);
-    let (daemon, tracer) = (built("release/stbeacon"), built("tracer/libgststbeacon.so"));
-    Ok(Built { dir, daemon, tracer })
+    Ok(out.join(target.triple))
 }
 
 /// When the sources were last changed, in seconds of the Unix epoch: the same sources give the same bytes

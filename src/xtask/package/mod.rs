@@ -1,6 +1,7 @@
 //! `cargo xtask package`: what is installed on a box, as .deb and as .ipk.
 
 mod checks;
+mod collector;
 mod notices;
 mod scripts;
 mod sizes;
@@ -20,9 +21,15 @@ Makes the packages that are installed on a box: stbeacon (the daemon) and gstrea
 for that. Checks the sizes against packaging/sizes.json, the symbols that the programs need of glibc and GStreamer, the
 maintainer scripts, and what lintian says.
 
+With --collector it makes stbeacon-collector instead, as .deb alone: it is for servers, and nothing that a box has.
+
 Usage: cargo xtask package [OPTIONS]
+       cargo xtask package --collector [--try] [OPTIONS]
 
 Options:
+      --collector      the collector [default target: x86_64-unknown-linux-gnu; --all: and aarch64-unknown-linux-gnu]
+      --try            then installs it in a fresh Debian, starts it there under systemd, sends it sessions, and purges
+                       it: nothing may be left. For the architecture of this machine
       --target TRIPLE  for which processor; may stand there several times [default: armv7-unknown-linux-gnueabihf]
       --all            for all of them: armv7-unknown-linux-gnueabihf, aarch64-unknown-linux-gnu,
                        x86_64-unknown-linux-gnu
@@ -35,6 +42,7 @@ Examples:
   cargo xtask package
   cargo xtask package --target aarch64-unknown-linux-gnu --out /srv/feed
   cargo xtask package --all
+  cargo xtask package --collector --try
 ";
 
 /// The packages, as they are called in both formats.
@@ -44,7 +52,7 @@ pub(crate) const PACKAGES: [&str; 2] = ["stbeacon", "gstreamer1.0-stbeacon"];
 const FORMATS: [&str; 2] = ["deb", "ipk"];
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
-    let mut targets = Vec::new();
+    let (mut targets, mut is_all, mut of_collector, mut is_tried) = (Vec::new(), false, false, false);
     let mut order = Order { out: run::target().join("packages"), suffix: String::new() };
     while let Some(arg) = args.next()? {
         match arg {
@@ -53,7 +61,9 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
                 return Ok(());
             }
             Long("target") => targets.push(target(&args.value()?.string()?)?),
-            Long("all") => targets.extend(&TARGETS),
+            Long("all") => is_all = true,
+            Long("collector") => of_collector = true,
+            Long("try") => is_tried = true,
             // Cargo runs this program in the directory that the user is in.
             Long("out") => {
                 let out = PathBuf::from(args.value()?);
@@ -63,11 +73,21 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             other => return Err(other.unexpected().into()),
         }
     }
+    if is_tried && !of_collector {
+        return Err(lexopt::Error::from("--try goes with --collector").into());
+    }
+    let all: &[Target] = if of_collector { &TARGETS[1..] } else { &TARGETS };
+    if is_all {
+        targets.extend(all);
+    }
     if targets.is_empty() {
-        targets.push(&TARGETS[0]);
+        targets.push(if of_collector { &TARGETS[2] } else { &TARGETS[0] });
     }
     targets.dedup();
     system::ensure(Needs::All)?;
+    if of_collector {
+        return Ok(collector::make(&targets, &order, is_tried)?);
+    }
     Ok(make(&targets, &order)?)
 }
 
@@ -90,7 +110,8 @@ fn target(triple: &str) -> Result<&'static Target, lexopt::Error> {
 }
 
 fn make(targets: &[&Target], order: &Order) -> Result<(), String> {
-    let stage = Stage::prepare(order)?;
+    let crates = [("stbeacon", "stbeacon"), ("gstreamer1.0-stbeacon", "gst-plugin-stbeacon")];
+    let stage = Stage::prepare(order, &scripts::NAMES, &["stbeacon.8", "stbeacon-line.7"], &crates)?;
     checks::scripts(&stage.dir, &scripts::NAMES)?;
     let mut measured = Vec::new();
     let mut made = Vec::new();
@@ -130,26 +151,29 @@ struct Stage {
 // === impl Stage ===
 
 impl Stage {
-    fn prepare(order: &Order) -> Result<Self, String> {
+    /// What goes into packages: scripts, manuals, and packages with the crates that they are made of.
+    fn prepare(
+        order: &Order,
+        scripts: &[&str],
+        manuals: &[&str],
+        packages: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let dir = run::target().join("package-stage");
         for dir in [&dir, &order.out] {
             std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         }
-        for name in scripts::NAMES {
+        for name in scripts {
             write(&dir.join(name), scripts::assemble(name)?.as_bytes())?;
         }
-        for (name, source) in
-            [("stbeacon.8", "packaging/man/stbeacon.8"), ("stbeacon-line.7", "packaging/man/stbeacon-line.7")]
-        {
-            let text = std::fs::read(run::root().join(source)).map_err(|e| format!("{source}: {e}"))?;
+        for name in manuals {
+            let source = run::root().join("packaging/man").join(name);
+            let text = std::fs::read(&source).map_err(|e| format!("{}: {e}", source.display()))?;
             compress(&dir, name, &text)?;
         }
-        for (package, of) in [("stbeacon", "stbeacon"), ("gstreamer1.0-stbeacon", "gst-plugin-stbeacon")] {
-            compress(&dir, &format!("{package}.third-party"), notices::of(of)?.as_bytes())?;
-        }
         let version = format!("{}{}", env!("CARGO_PKG_VERSION"), order.suffix);
-        for name in PACKAGES {
-            compress(&dir, &format!("{name}.changelog"), debian_changelog(name, &version)?.as_bytes())?;
+        for (package, of) in packages {
+            compress(&dir, &format!("{package}.third-party"), notices::of(of)?.as_bytes())?;
+            compress(&dir, &format!("{package}.changelog"), debian_changelog(package, &version)?.as_bytes())?;
         }
         Ok(Self { dir, out: order.out.clone(), version, nfpm: tools::packagers()?.nfpm })
     }
@@ -164,33 +188,43 @@ impl Stage {
         let mut packages = Vec::new();
         for name in PACKAGES {
             for format in FORMATS {
-                let file = self.out.join(format!("{name}_{}_{}.{format}", self.version, target.debian));
-                let config = self.dir.join(format!("{name}.yaml"));
-                write(&config, self.manifest(name, target, built)?.as_bytes())?;
-                let mut nfpm = run::command(&self.nfpm);
-                nfpm.args(["package", "--packager", format, "--config"])
-                    .arg(&config)
-                    .arg("--target")
-                    .arg(&file);
-                nfpm.env("SOURCE_DATE_EPOCH", cross::epoch());
-                run::quietly(&mut nfpm)?;
-                if format == "ipk" {
-                    squeeze(&file)?;
-                }
-                packages.push(Package { name, format, file });
+                packages.push(self.one(name, format, target, &built.dir, cross::GLIBC)?);
             }
         }
         Ok(packages)
     }
 
+    /// One package of programs that lie in a directory and need that glibc.
+    fn one(
+        &self,
+        name: &'static str,
+        format: &'static str,
+        target: &Target,
+        programs: &Path,
+        glibc: &str,
+    ) -> Result<Package, String> {
+        let file = self.out.join(format!("{name}_{}_{}.{format}", self.version, target.debian));
+        let config = self.dir.join(format!("{name}.yaml"));
+        write(&config, self.manifest(name, target, programs, glibc)?.as_bytes())?;
+        let mut nfpm = run::command(&self.nfpm);
+        nfpm.args(["package", "--packager", format, "--config"]).arg(&config).arg("--target").arg(&file);
+        nfpm.env("SOURCE_DATE_EPOCH", cross::epoch());
+        run::quietly(&mut nfpm)?;
+        if format == "ipk" {
+            squeeze(&file)?;
+        }
+        Ok(Package { name, format, file })
+    }
+
     /// A manifest with all that stands in ${…} in its place; nfpm itself leaves some of them as they are.
-    fn manifest(&self, name: &str, target: &Target, built: &Built) -> Result<String, String> {
+    fn manifest(&self, name: &str, target: &Target, programs: &Path, glibc: &str) -> Result<String, String> {
         let mut text = read(&run::root().join(format!("packaging/nfpm/{name}.yaml")))?;
         for (variable, value) in [
             ("${ARCH}", target.debian),
             ("${MULTIARCH}", target.multiarch),
             ("${VERSION}", &self.version),
-            ("${BOX}", &built.dir.to_string_lossy()),
+            ("${GLIBC}", glibc),
+            ("${BOX}", &programs.to_string_lossy()),
             ("${STAGE}", &self.dir.to_string_lossy()),
         ] {
             text = text.replace(variable, value);

@@ -12,6 +12,10 @@ pub(super) const NAMES: [&str; 5] = [
     "gstreamer1.0-stbeacon.postinst",
 ];
 
+/// The same of the collector's package, which dpkg alone installs.
+pub(super) const COLLECTOR: [&str; 3] =
+    ["stbeacon-collector.postinst", "stbeacon-collector.prerm", "stbeacon-collector.postrm"];
+
 /// A script as a package has it.
 pub(super) fn assemble(name: &str) -> Result<String, String> {
     let dir = run::root().join("packaging/scripts");
