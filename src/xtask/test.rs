@@ -16,8 +16,8 @@ Everything a change must pass. Installs what is missing first.
 
 Usage: cargo xtask test [STEP…]
 
-Without a step, all of them but the last run, in this order; what goes on a box is built while the tests wait for
-players:
+Without a step, all of them but the last run, in this order; what goes on a box is built, and random histories are
+played, while the tests wait for players:
 ";
 
 /// One thing a change must pass.
@@ -25,32 +25,47 @@ struct Step {
     name: &'static str,
     what: &'static str,
     run: fn() -> Result<(), String>,
+    beside: Option<Beside>,
+}
+
+/// When a step may begin before its turn: in its turn it is waited for.
+#[derive(Clone, Copy)]
+struct Beside {
+    /// The step that it begins with, where that one runs, too.
+    from: &'static str,
+    /// What does it, of this program.
+    command: &'static [&'static str],
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "fmt", what: "every file is formatted", run: fmt },
-    Step { name: "clippy", what: "no lint of any crate, warnings included", run: clippy },
-    Step { name: "deny", what: "licences, duplicate and banned crates", run: deny },
-    Step { name: "unit", what: "unit, property and snapshot tests of each crate", run: unit },
-    Step { name: "laws", what: "laws of lines over 10 000 random histories each", run: laws },
-    Step { name: "bench", what: "no more instructions and allocations than before", run: bench::check_gates },
-    Step { name: "fuzz", what: "ten seconds of random input for all that reads any", run: fuzz::briefly },
+    Step::alone("fmt", "every file is formatted", fmt),
+    Step::alone("clippy", "no lint of any crate, warnings included", clippy),
+    Step::alone("deny", "licences, duplicate and banned crates", deny),
+    Step::alone("unit", "unit, property and snapshot tests of each crate", unit),
+    Step::alone("bench", "no more instructions and allocations than before", bench::check_gates),
+    Step::alone("fuzz", "ten seconds of random input for all that reads any", fuzz::briefly),
+    Step::alone("whole", "whole programs: real pipelines, sockets, interfaces", whole),
     Step {
         name: "package",
         what: "what goes on a box: built by the minimum rustc, packed for armhf, and no bigger than before",
         run: package::for_armhf,
+        beside: Some(Beside { from: "unit", command: &["package"] }),
     },
+    Step::alone(
+        "emulate",
+        "the packages on emulated armhf boxes: installed, played on, upgraded, removed",
+        emulate::briefly,
+    ),
     Step {
-        name: "emulate",
-        what: "the packages on emulated armhf boxes: installed, played on, upgraded, removed",
-        run: emulate::briefly,
+        name: "laws",
+        what: "laws of lines over 10 000 random histories each",
+        run: laws,
+        beside: Some(Beside { from: "whole", command: &["test", "laws"] }),
     },
-    Step { name: "whole", what: "whole programs: real pipelines, sockets, interfaces", run: whole },
 ];
 
 /// What does not run by itself: a browser takes a minute to install.
-const ASKED_FOR: Step =
-    Step { name: "page", what: "the collector's page in a real browser, without a screen", run: page };
+const ASKED_FOR: Step = Step::alone("page", "the collector's page in a real browser, without a screen", page);
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let mut chosen = Vec::new();
@@ -76,19 +91,20 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     }
     system::ensure(Needs::All)?;
 
-    let package = chosen.iter().position(|step| step.name == "package");
-    let unit = chosen.iter().position(|step| step.name == "unit");
-    let beside = unit.filter(|unit| package.is_some_and(|package| *unit < package));
-    let mut packing = None;
+    let mut asides: Vec<(&str, Aside)> = Vec::new();
     let mut results = Vec::new();
-    for (position, step) in chosen.into_iter().enumerate() {
-        if beside == Some(position) {
-            packing = Some(Aside::start("package").map_err(Failure::from)?);
+    for (position, step) in chosen.iter().enumerate() {
+        for later in chosen.iter().skip(position + 1) {
+            let beside = later.beside.filter(|beside| beside.from == step.name);
+            let begun = asides.iter().any(|(name, _)| *name == later.name);
+            if let (Some(beside), false) = (beside, begun) {
+                asides.push((later.name, Aside::start(later.name, beside.command).map_err(Failure::from)?));
+            }
         }
         ui::title(&format!("{}: {}", step.name, step.what));
         let start = Instant::now();
-        let begun = packing.take_if(|_| step.name == "package");
-        let result = begun.map_or_else(step.run, Aside::finish);
+        let begun = asides.iter().position(|(name, _)| *name == step.name);
+        let result = begun.map_or_else(step.run, |begun| asides.remove(begun).1.finish());
         if let Err(error) = &result {
             println!("{}", ui::red(error));
         }
@@ -102,6 +118,14 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     }
     let failed = results.iter().filter(|(_, passed, _)| !passed).count();
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} steps failed", results.len()).into()) }
+}
+
+// === impl Step ===
+
+impl Step {
+    const fn alone(name: &'static str, what: &'static str, run: fn() -> Result<(), String>) -> Self {
+        Self { name, what, run, beside: None }
+    }
 }
 
 /// A command of this program that uses the processors while the tests wait for clocks and players.
@@ -199,15 +223,16 @@ fn page() -> Result<(), String> {
 
 impl Aside {
     /// Starts it at the lowest priority: what it takes of the processors, no test would have used.
-    fn start(name: &str) -> Result<Self, String> {
+    fn start(name: &str, words: &[&str]) -> Result<Self, String> {
         let this = std::env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
         let printed = run::target().join(format!("{name}.log"));
         let log = File::create(&printed).map_err(|e| format!("{}: {e}", printed.display()))?;
         let errors = log.try_clone().map_err(|e| format!("{}: {e}", printed.display()))?;
         let mut command = run::command("nice");
-        command.args(["-n", "19"]).arg(this).arg(name).stdin(Stdio::null()).stdout(log).stderr(errors);
-        let child = command.spawn().map_err(|e| format!("cargo xtask {name}: {e}"))?;
-        Ok(Self { shown: format!("cargo xtask {name}"), child, printed })
+        command.args(["-n", "19"]).arg(this).args(words).stdin(Stdio::null()).stdout(log).stderr(errors);
+        let shown = format!("cargo xtask {}", words.join(" "));
+        let child = command.spawn().map_err(|e| format!("{shown}: {e}"))?;
+        Ok(Self { shown, child, printed })
     }
 
     /// Waits for it, and shows what it printed.
