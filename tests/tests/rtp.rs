@@ -1,14 +1,14 @@
 //! RTP over UDP in a network namespace, with packets that are really dropped, swapped and doubled on the way.
 
 use std::net::UdpSocket;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use rstest::rstest;
 use stbeacon_tests::clips::{Audio, Recipe, Video};
 use stbeacon_tests::{DaemonOptions, Error, Netns, Process, Stb, Way, wait};
 
-use crate::streams::rtp;
+use crate::streams::{self, free_port, rtp};
 
 const PORT: u16 = 5004;
 
@@ -32,6 +32,18 @@ fn wait_bound(netns: &Netns, player: &Process) -> Result<(), Error> {
     };
     wait::until("the player to bind its port", Duration::from_secs(10), bound)
         .map_err(|e| player.error(&e.to_string()))
+}
+
+/// Sends the packets, each when it is due.
+fn send(packets: &[Vec<u8>], port: u16) -> io::Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let start = Instant::now();
+    for (packet, number) in packets.iter().zip(0_u32..) {
+        // A pace is what this stands for; nothing waits on it.
+        thread::sleep((PACE * number).saturating_sub(start.elapsed()));
+        socket.send_to(packet, ("127.0.0.1", port))?;
+    }
+    Ok(())
 }
 
 #[rstest]
@@ -62,18 +74,7 @@ fn what_happens_on_the_way_is_told(
          d. ! queue ! aacparse ! avdec_aac ! fakesink sync=false"
     ))?;
     wait_bound(&netns, &player)?;
-    let sent = netns.inside(|| {
-        let socket = UdpSocket::bind("127.0.0.1:0")?;
-        let start = Instant::now();
-        for (number, packet) in packets.iter().enumerate() {
-            // A pace is what this stands for; nothing waits on it.
-            let due = PACE * u32::try_from(number).unwrap_or(u32::MAX);
-            thread::sleep(due.saturating_sub(start.elapsed()));
-            socket.send_to(packet, ("127.0.0.1", PORT))?;
-        }
-        Ok::<_, std::io::Error>(())
-    })?;
-    sent.map_err(|e| Error::io("cannot send", e))?;
+    netns.inside(|| send(&packets, PORT))?.map_err(|e| Error::io("cannot send", e))?;
     let lost = dropped(&netns)?;
     assert!(lost > 10, "{lost} dropped");
 
@@ -101,5 +102,58 @@ fn what_happens_on_the_way_is_told(
     assert!((1_000..5_000_000).contains(&number("mdi_delay_factor_us")), "{told}");
     assert!((1..=20).contains(&number("mdi_media_loss")), "{told}");
     assert!(run.media.discontinuties > 0);
+    Ok(())
+}
+
+/// What was worst under one daemon is in its report, and in none of the next one's.
+#[rstest]
+fn the_worst_of_a_session_stays_with_it() -> Result<(), Error> {
+    let recipe = Recipe { kbits: 1500, noise: true, ..Recipe::ts(Video::H264, Audio::Aac, 150) };
+    let mut packets = rtp(&recipe.make()?.content()?, 65_400, 90 * PACE.as_millis() as u32);
+    // Every other one is ten seconds early, or the clock that stamps it is wrong.
+    for packet in packets[40..120].iter_mut().step_by(2) {
+        let stamp: &mut [u8; 4] = (&mut packet[4..8]).try_into().map_err(|_| Error::new("no RTP packet"))?;
+        *stamp = u32::from_be_bytes(*stamp).wrapping_add(900_000).to_be_bytes();
+    }
+    let later = packets.split_off(500);
+    let mut number = 0;
+    packets.retain(|_| {
+        number += 1;
+        !(100..=200).contains(&number) || number % 10 != 0
+    });
+    let port = free_port()?;
+    let stb = Stb::start_with(|options| DaemonOptions { extended: true, ..options })?;
+    let player = stb.player(Way::Tracers)?.gst_launch(&format!(
+        "udpsrc port={port} address=127.0.0.1 buffer-size=2000000 \
+         caps=application/x-rtp,media=video,clock-rate=90000,encoding-name=MP2T,payload=33 \
+         ! rtpmp2tdepay ! tsdemux ! h264parse ! avdec_h264 ! fakesink sync=false"
+    ))?;
+    streams::wait_bound(port, &player)?;
+    send(&packets, port).map_err(|e| Error::io("cannot send", e))?;
+    let Stb { receiver, daemon } = stb;
+    let all = format!("{} packets, 11 lost", packets.len());
+    wait::until("the daemon to have read of them all", Duration::from_secs(20), || {
+        daemon.command(&["status"]).ok()?.stdout.contains(&all).then_some(())
+    })
+    .map_err(|e| player.error(&e.to_string()))?;
+    let daemon = daemon.restart()?;
+    send(&later, port).map_err(|e| Error::io("cannot send", e))?;
+    player.signal(nix::sys::signal::Signal::SIGINT)?;
+    let media = receiver
+        .wait_for_media(2, Duration::from_secs(20))
+        .map_err(|e| e.with_log("daemon", &daemon.log()))?;
+    let worst = |index: usize| {
+        let rtp = media[index].qoe.as_ref().map(|qoe| qoe["rtp"].clone()).unwrap_or_default();
+        ["jitter_max_us", "mdi_media_loss", "lost"].map(|name| rtp[name].as_u64())
+    };
+    let ([Some(jitter), _, Some(lost)], [Some(jitter_after), losses_after, lost_after]) =
+        (worst(0), worst(1))
+    else {
+        return Err(Error::new(format!("no RTP in {media:#?}")));
+    };
+    assert!(jitter > 1_000_000 && lost == 11, "{media:#?}");
+    // The pause between the two counts for a sixteenth of it.
+    assert!(jitter_after < jitter / 4, "{jitter_after} µs after {jitter}");
+    assert_eq!((losses_after, lost_after), (Some(0), Some(0)), "{media:#?}");
     Ok(())
 }

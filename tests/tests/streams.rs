@@ -14,13 +14,13 @@ use stbeacon_tests::{DaemonOptions, Error, FileServer, Process, Stb, Way, ts, wa
 const PER_DATAGRAM: usize = 7;
 
 /// A port that nobody uses right now.
-fn free_port() -> Result<u16, Error> {
+pub(crate) fn free_port() -> Result<u16, Error> {
     let socket = UdpSocket::bind("127.0.0.1:0").map_err(|e| Error::io("no UDP port", e))?;
     Ok(socket.local_addr().map_err(|e| Error::io("no address", e))?.port())
 }
 
 /// Waits until somebody is bound to the port (proc(5), net/udp).
-fn wait_bound(port: u16, player: &Process) -> Result<(), Error> {
+pub(crate) fn wait_bound(port: u16, player: &Process) -> Result<(), Error> {
     let bound = || {
         let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
         table.contains(&format!(":{port:04X} ")).then_some(())
