@@ -224,7 +224,8 @@ fn push(bytes: &mut Vec<u8>, parcel: &Parcel, at: UnixMs) -> io::Result<()> {
     Ok(())
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
+/// CRC-32 of what is written to a file of the collector's own, so that what is torn is told from what is whole.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     let mut sum = Crc::new();
     sum.update(bytes);
     sum.sum()

@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use flate2::Crc;
 use serde::{Deserialize, Serialize};
+
+use crate::spool::checksum;
 
 /// The files in the data directory.
 const FILE: &str = "clickhouse.journal";
@@ -108,12 +109,6 @@ pub(super) fn random() -> String {
 
     // Each has keys of the system's random numbers.
     format!("{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
-}
-
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut sum = Crc::new();
-    sum.update(bytes);
-    sum.sum()
 }
 
 #[cfg(test)]
