@@ -97,6 +97,13 @@ impl Gates {
         let more = instructions > allowed;
         let line = format!("{instructions} instructions, {allowed} allowed");
         println!("  {TRACER:18} {line:34} {}", mark(more));
+        if instructions < self.tracer.instructions / 2 {
+            // A player without the plug-in takes none more.
+            let told = self.tracer.instructions;
+            return Err(format!(
+                "{TRACER}: {instructions} instructions, where {told} are known: is it loaded at all?"
+            ));
+        }
         if more { Err(format!("{TRACER}: {line}")) } else { Ok(()) }
     }
 
