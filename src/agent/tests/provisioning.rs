@@ -67,15 +67,21 @@ fn it_is_fetched_as_a_stock_box_does_and_again_in_its_period() {
     player.tell("close", "1-1", r#","reason":"stop""#);
     assert_eq!(stats.next().reports()[0]["video"]["frames_decoded"], 150);
 
-    // A heredoc served by accident, a cut file, another document: none of them replaces the good one.
-    for broken in ["cat <<EOF\n", "<provision><statistics url=\"http://x/\"", "<html/>"] {
+    // A heredoc served by accident, a cut file, another document: none of them replaces the good one. Each is asked
+    // for only once the server has it, and known by its own complaint: the wait after a third failure is long.
+    for (broken, complaint) in [
+        ("cat <<EOF\n", "not XML"),
+        ("<provision><statistics url=\"http://x/\"", "the file ends too early"),
+        ("<html/>", "<html>"),
+    ] {
         *text.lock().unwrap() = broken.to_owned();
-        let before = test_box.log().len();
-        test_box
-            .wait_until("a refusal", |test_box| test_box.log()[before..].contains("no provisioning from"));
+        test_box.signal(Signal::SIGHUP);
+        test_box.wait_until(complaint, |test_box| {
+            let log = test_box.log();
+            log.lines().any(|line| line.contains("no provisioning from") && line.contains(complaint))
+        });
         assert_eq!(test_box.status()["provisioning"]["accum_period_ms"], 2000);
         assert_eq!(test_box.status()["provisioning"]["in_force"], "server");
-        test_box.signal(Signal::SIGHUP);
     }
     let log = test_box.log();
     assert!(log.contains("/prov/tvip_provision.xml:1:1: "), "{log}");
