@@ -23,8 +23,9 @@ pub(crate) struct Sampler {
 }
 
 /// Tells the loop, for as long as the daemon runs, when anything about the interfaces has changed.
-pub(crate) async fn watch(inputs: Sender<Input>) {
-    let mut monitor = Monitor::open();
+///
+/// `monitor` is opened before they are listed for the first time: what changes between the two would be seen by neither.
+pub(crate) async fn watch(mut monitor: io::Result<Monitor>, inputs: Sender<Input>) {
     loop {
         let changed = match &mut monitor {
             Ok(monitor) => monitor.changed().await,
@@ -34,7 +35,10 @@ pub(crate) async fn watch(inputs: Sender<Input>) {
             log::warn!("no news of the interfaces from the kernel: {error}");
             tokio::time::sleep(Duration::from_secs(60)).await;
             monitor = Monitor::open();
-            continue;
+            if monitor.is_err() {
+                continue;
+            }
+            // What changed meanwhile nobody has told.
         }
         tokio::time::sleep(SETTLE).await;
         if inputs.send(Input::InterfacesChanged).await.is_err() {

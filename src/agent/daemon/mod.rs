@@ -38,6 +38,9 @@ use crate::{clock, http};
 /// After a request to stop, so long is still taken in what players have sent already.
 const LAST_WORDS: Millis = Millis(50);
 
+/// Where the kernel does not answer it is asked again after this: a sandbox that forbids it costs no more than that.
+const RELIST: Millis = Millis(30_000);
+
 /// What the loop is told.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are the largest, what players say: none allocates")]
@@ -81,6 +84,8 @@ pub(crate) struct Daemon {
     selection: Selection,
     /// When the interfaces are sampled next; `None` while there are no network reports.
     sample_due: Option<Millis>,
+    /// When the interfaces are listed again, where the kernel did not answer.
+    relist_due: Option<Millis>,
     datagrams: DatagramStatus,
     rejections: Complaints,
     /// When the sessions are closed for good, once a stop was asked for.
@@ -130,6 +135,7 @@ impl Daemon {
             sampler: Sampler::new(),
             selection: Selection::default(),
             sample_due: None,
+            relist_due: None,
             datagrams: DatagramStatus::default(),
             rejections: Complaints::default(),
             stop_at: None,
@@ -172,6 +178,9 @@ impl Daemon {
         if let Some(remote) = &mut self.source.remote {
             remote.handle_timeout(now, self.sampler.mac());
         }
+        if self.relist_due.is_some_and(|due| due <= now) {
+            self.refresh_interfaces(now).await;
+        }
         if self.sample_due.is_some_and(|due| due <= now) {
             self.sample(now).await;
         }
@@ -200,7 +209,15 @@ impl Daemon {
         let fetch = self.source.remote.as_ref().and_then(Remote::poll_timeout);
         let service = self.service.poll_timeout();
         let totals = (!self.sessions.is_empty()).then(|| self.reporting.totals_due());
-        let own = [self.sessions.poll_timeout(), totals, self.sample_due, self.stop_at, fetch, service];
+        let own = [
+            self.sessions.poll_timeout(),
+            totals,
+            self.relist_due,
+            self.sample_due,
+            self.stop_at,
+            fetch,
+            service,
+        ];
         outputs.into_iter().chain(own).flatten().min()
     }
 
@@ -332,6 +349,7 @@ impl Daemon {
     }
 
     async fn refresh_interfaces(&mut self, now: Millis) {
+        self.relist_due = None;
         match self.sampler.refresh().await {
             Ok(leads_elsewhere) => {
                 if let (true, Some(remote)) = (leads_elsewhere, &mut self.source.remote) {
@@ -339,6 +357,8 @@ impl Daemon {
                 }
             }
             Err(error) => {
+                // Nothing that changed before may wait for the next change.
+                self.relist_due = Some(now + RELIST);
                 self.reporting.note_error(now, format!("the kernel does not list its interfaces: {error}"));
             }
         }

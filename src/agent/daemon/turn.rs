@@ -16,6 +16,7 @@ use super::store::Store;
 use super::{Asker, Daemon, Input};
 use crate::cli::Failure;
 use crate::http::Worker;
+use crate::netlink::Monitor;
 use crate::provision::{self, Origin, Source};
 use crate::service::Service;
 use crate::signals::Signals;
@@ -77,10 +78,12 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
         tokio::task::spawn_local(provision::watch(source.file().to_owned(), inputs.clone()));
         let outlets = Outlets::new(setup.state_directory, outcomes);
         let reporting = Reporting::new(worker, store);
+        // It listens before the daemon looks at the interfaces for the first time.
+        let monitor = Monitor::open();
         let daemon = Daemon::new(clock::now(), source, provisioning, reporting, outlets, service).await;
         tokio::task::spawn_local(players::accept(players, inputs.clone()));
         tokio::task::spawn_local(control::serve(control, inputs.clone()));
-        tokio::task::spawn_local(sampler::watch(inputs.clone()));
+        tokio::task::spawn_local(sampler::watch(monitor, inputs.clone()));
         tokio::task::spawn_local(async move {
             while let Some((asker, outcome)) = answered.recv().await {
                 if inputs.send(Input::Answered(asker, outcome)).await.is_err() {
