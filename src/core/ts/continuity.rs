@@ -237,15 +237,19 @@ impl Continuity {
     /// Copies what will be needed of `bytes`, which go away: the last packet of each PID in it.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
         let listed = self.borrowing.get(..self.borrowed).unwrap_or_default();
+        // Where all is built to be small, copies of a known length are made byte by byte.
+        let length = std::hint::black_box(PACKET);
         for number in listed {
             let number = usize::from(*number);
             let (Some(next), Some(slot)) = (self.next.get_mut(number), self.slots.get(number)) else {
                 continue;
             };
             let at = std::mem::replace(&mut next.at, KEPT);
-            let last = bytes.get(at as usize..).and_then(<[u8]>::first_chunk);
+            let last = bytes.get(at as usize..).and_then(|bytes| bytes.get(..length));
             if let (Some(last), Some(pid)) = (last, self.seen.get_mut(usize::from(*slot))) {
-                pid.last = *last;
+                if let Some(place) = pid.last.get_mut(..last.len()) {
+                    place.copy_from_slice(last);
+                }
             }
         }
         self.borrowed = 0;

@@ -37,6 +37,21 @@ pub(super) struct Framer {
     byte_errors: u64,
 }
 
+/// Who takes packets. A trait and no closure, so that it can be part of the loop even where all is built to be small.
+pub(super) trait Take {
+    /// A packet, and where in the bytes at hand it begins if it lies there whole.
+    fn take(&mut self, packet: &[u8; PACKET], at: Option<u32>);
+}
+
+/// Takes packets that do not lie in the bytes at hand.
+struct Elsewhere<'a, T>(&'a mut T);
+
+impl<T: Take> Take for Elsewhere<'_, T> {
+    fn take(&mut self, packet: &[u8; PACKET], _: Option<u32>) {
+        self.0.take(packet, None);
+    }
+}
+
 /// What is known of a byte that could begin a packet.
 enum Candidate {
     InSync(usize),
@@ -88,7 +103,7 @@ impl Framer {
 
     /// Gives each packet that is complete with these bytes to `take`, and where in `bytes` it begins if it lies
     /// there whole.
-    pub(super) fn feed(&mut self, bytes: &[u8], mut take: impl FnMut(&[u8; PACKET], Option<u32>)) {
+    pub(super) fn feed(&mut self, bytes: &[u8], mut take: impl Take) {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.stride {
@@ -99,13 +114,7 @@ impl Framer {
     }
 
     /// In sync: takes the next piece of `rest`, and says how long it was.
-    fn follow(
-        &mut self,
-        stride: usize,
-        rest: &[u8],
-        at: usize,
-        take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
-    ) -> usize {
+    fn follow(&mut self, stride: usize, rest: &[u8], at: usize, take: &mut impl Take) -> usize {
         if self.skip > 0 {
             let skipped = self.skip.min(rest.len());
             if !self.bad.is_empty() {
@@ -138,13 +147,7 @@ impl Framer {
     /// Takes whole packets with right sync bytes, one after the other; says how long they are, with what is between
     /// them and behind the last.
     #[inline(always)]
-    fn run(
-        &mut self,
-        stride: usize,
-        rest: &[u8],
-        at: usize,
-        take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
-    ) -> usize {
+    fn run(&mut self, stride: usize, rest: &[u8], at: usize, take: &mut impl Take) -> usize {
         // The most usual stride by itself: what is known to the compiler need not be reckoned for each packet.
         let mut passed =
             if stride == PACKET { batches(PACKET, rest, at, take) } else { batches(stride, rest, at, take) };
@@ -152,7 +155,7 @@ impl Framer {
             if packet[0] != SYNC {
                 break;
             }
-            take(packet, u32::try_from(at + passed).ok());
+            take.take(packet, u32::try_from(at + passed).ok());
             passed += stride;
         }
         self.packets += (passed / stride) as u64;
@@ -161,18 +164,12 @@ impl Framer {
         passed.min(rest.len())
     }
 
-    fn packet(
-        &mut self,
-        stride: usize,
-        packet: &[u8; PACKET],
-        at: Option<u32>,
-        take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
-    ) {
+    fn packet(&mut self, stride: usize, packet: &[u8; PACKET], at: Option<u32>, take: &mut impl Take) {
         self.skip = stride - PACKET;
         if packet[0] == SYNC {
             self.bad.clear();
             self.packets += 1;
-            take(packet, at);
+            take.take(packet, at);
             return;
         }
         self.byte_errors = self.byte_errors.saturating_add(1);
@@ -194,7 +191,7 @@ impl Framer {
     }
 
     /// Not in sync: takes the next piece of `rest`, and says how long it was.
-    fn search(&mut self, rest: &[u8], take: &mut impl FnMut(&[u8; PACKET], Option<u32>)) -> usize {
+    fn search(&mut self, rest: &[u8], take: &mut impl Take) -> usize {
         let taken = (WINDOW - self.pending.len()).min(rest.len());
         self.pending.extend_from_slice(first(rest, taken));
 
@@ -228,12 +225,12 @@ impl Framer {
         taken
     }
 
-    fn feed_again(&mut self, bytes: &[u8], take: &mut impl FnMut(&[u8; PACKET], Option<u32>)) {
+    fn feed_again(&mut self, bytes: &[u8], take: &mut impl Take) {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             at += match self.stride {
                 None => self.search(rest, take),
-                Some(stride) => self.follow(stride, rest, at, &mut |packet, _| take(packet, None)),
+                Some(stride) => self.follow(stride, rest, at, &mut Elsewhere(take)),
             };
         }
     }
@@ -241,27 +238,24 @@ impl Framer {
 
 /// Takes whole packets with right sync bytes, many at a time; says how long they are, with what is between them.
 #[inline(always)]
-fn batches(
-    stride: usize,
-    rest: &[u8],
-    at: usize,
-    take: &mut impl FnMut(&[u8; PACKET], Option<u32>),
-) -> usize {
+fn batches(stride: usize, rest: &[u8], at: usize, take: &mut impl Take) -> usize {
     let mut passed = 0;
     // Looking at the sync bytes of several packets first has the memory fetch them all at once: what is done with
     // one of them is too long for the processor to get to the next one while it waits.
     while let Some(packets) = rest.get(passed..).and_then(|rest| rest.get(..BATCH * stride)) {
-        let wrong = |wrong: u8, packet: &[u8]| wrong | (packet.first().unwrap_or(&0) ^ SYNC);
-        if packets.chunks_exact(stride).fold(0, wrong) != 0 {
+        let (mut wrong, mut place) = (0, 0);
+        while let Some(first) = packets.get(place) {
+            wrong |= first ^ SYNC;
+            place += stride;
+        }
+        if wrong != 0 {
             break;
         }
-        // Callers give no more at once than 32 bits count.
-        let Ok(mut place) = u32::try_from(at + passed) else { break };
-        let step = u32::try_from(stride).unwrap_or_default();
-        for packet in packets.chunks_exact(stride) {
-            let Some(packet) = packet.first_chunk() else { break };
-            take(packet, Some(place));
-            place = place.wrapping_add(step);
+        place = 0;
+        while let Some(packet) = packets.get(place..).and_then(<[u8]>::first_chunk) {
+            // Callers give no more at once than 32 bits count.
+            take.take(packet, u32::try_from(at + passed + place).ok());
+            place += stride;
         }
         passed += BATCH * stride;
     }

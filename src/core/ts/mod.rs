@@ -31,7 +31,7 @@ pub mod testing;
 mod timer;
 
 use self::continuity::Continuity;
-use self::framing::Framer;
+use self::framing::{Framer, Take};
 
 pub use self::monitor::{Clock, Indicators, Monitor, PidReport, Role};
 pub use self::tables::{Medium, StreamKind};
@@ -101,9 +101,7 @@ impl Analyser {
         const MOST: usize = 1 << 30;
         let Self { framer, continuity, counts, .. } = self;
         for bytes in bytes.chunks(MOST) {
-            framer.feed(bytes, |packet, at| {
-                continuity.packet(packet, at, bytes, counts);
-            });
+            framer.feed(bytes, Counting { continuity: &mut *continuity, counts: &mut *counts, bytes });
             continuity.keep(bytes);
         }
         counts.packets = framer.packets();
@@ -136,6 +134,20 @@ impl Analyser {
     #[must_use]
     pub const fn in_sync(&self) -> bool {
         self.framer.in_sync()
+    }
+}
+
+/// Takes the packets of `bytes`.
+struct Counting<'a> {
+    continuity: &'a mut Continuity,
+    counts: &'a mut Counts,
+    bytes: &'a [u8],
+}
+
+impl Take for Counting<'_> {
+    #[inline(always)]
+    fn take(&mut self, packet: &[u8; PACKET], at: Option<u32>) {
+        self.continuity.packet(packet, at, self.bytes, self.counts);
     }
 }
 

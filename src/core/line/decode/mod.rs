@@ -10,6 +10,7 @@ mod join;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
 use thiserror::Error;
 
@@ -125,7 +126,8 @@ impl<'a> Line<'a> {
     /// # Errors
     /// Where it breaks, and why.
     pub fn read(text: &'a str) -> Result<Self, DecodeError> {
-        Self::read_with(text, &Separators::default())
+        static USUAL: LazyLock<Separators> = LazyLock::new(Separators::default);
+        Self::read_with(text, &USUAL)
     }
 
     /// As [`Line::read`], from bytes.

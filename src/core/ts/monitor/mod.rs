@@ -8,10 +8,10 @@ mod pids;
 use std::time::Duration;
 
 use self::judge::Judge;
-use super::Counts;
 use super::continuity::Continuity;
-use super::framing::Framer;
+use super::framing::{Framer, Take};
 use super::pcr::HZ;
+use super::{Counts, PACKET};
 
 pub use self::indicators::Indicators;
 pub use self::pids::{PidReport, Role};
@@ -56,10 +56,10 @@ impl Monitor {
         const MOST: usize = 1 << 30;
         let Self { framer, continuity, counts, judge } = self;
         for bytes in bytes.chunks(MOST) {
-            framer.feed(bytes, |packet, at| {
-                let seen = continuity.packet(packet, at, bytes, counts);
-                judge.packet(packet, seen);
-            });
+            framer.feed(
+                bytes,
+                Judging { continuity: &mut *continuity, counts: &mut *counts, judge: &mut *judge, bytes },
+            );
             continuity.keep(bytes);
         }
         counts.packets = framer.packets();
@@ -120,6 +120,22 @@ impl Monitor {
     #[must_use]
     pub fn pids(&self) -> Vec<PidReport> {
         self.judge.report()
+    }
+}
+
+/// Takes the packets of `bytes`.
+struct Judging<'a> {
+    continuity: &'a mut Continuity,
+    counts: &'a mut Counts,
+    judge: &'a mut Judge,
+    bytes: &'a [u8],
+}
+
+impl Take for Judging<'_> {
+    #[inline(always)]
+    fn take(&mut self, packet: &[u8; PACKET], at: Option<u32>) {
+        let seen = self.continuity.packet(packet, at, self.bytes, self.counts);
+        self.judge.packet(packet, seen);
     }
 }
 
