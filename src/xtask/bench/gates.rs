@@ -12,6 +12,10 @@ use crate::{run, ui};
 /// How much more instructions than at the last blessing are too many, in per mille.
 const TOLERANCE: u64 = 30;
 
+/// How often the plug-in is measured at the most. Now and then, in one start of a player of
+/// several, the thread that streams does some 300 000 instructions more than in the others, whatever the number of buffers.
+const TRIES: usize = 3;
+
 /// What the plug-in adds to a push, by this name.
 const TRACER: &str = "tracer-push";
 
@@ -66,7 +70,13 @@ impl Gates {
             })?;
             benchmarks.insert(measured.name, Gate { allocations: measured.count, instructions });
         }
-        let instructions = ui::step("instructions of the plug-in", overhead::push_instructions)?;
+        let plug_in = overhead::build()?;
+        let instructions = ui::step("instructions of the plug-in", || {
+            let mut tries =
+                (0..TRIES).map(|_| overhead::push_instructions(&plug_in)).collect::<Result<Vec<_>, _>>()?;
+            tries.sort_unstable();
+            tries.into_iter().nth(TRIES / 2).ok_or_else(|| "it was never measured".to_owned())
+        })?;
         let tracer = TracerGate { gstreamer: overhead::gstreamer()?, instructions };
         Ok(Self { rustc: rustc()?, benchmarks, tracer })
     }
@@ -83,8 +93,7 @@ impl Gates {
         lines.chain([tracer]).collect()
     }
 
-    /// The plug-in's gate. It is not one of every change: the plug-in has to be built for it once more, and a player
-    /// run under callgrind.
+    /// The plug-in's gate.
     pub(super) fn check_tracer(&self) -> Result<(), String> {
         let (rustc, gstreamer) = (rustc()?, overhead::gstreamer()?);
         if rustc != self.rustc || gstreamer != self.tracer.gstreamer {
@@ -92,8 +101,15 @@ impl Gates {
             println!("  then: {}, {}\n  now:  {rustc}, {gstreamer}", self.rustc, self.tracer.gstreamer);
             return Ok(());
         }
-        let instructions = overhead::push_instructions()?;
         let allowed = self.tracer.instructions + self.tracer.instructions * TOLERANCE / 1000;
+        let tracer = overhead::build()?;
+        let mut instructions = u64::MAX;
+        for _ in 0..TRIES {
+            instructions = instructions.min(overhead::push_instructions(&tracer)?);
+            if instructions <= allowed {
+                break;
+            }
+        }
         let more = instructions > allowed;
         let line = format!("{instructions} instructions, {allowed} allowed");
         println!("  {TRACER:18} {line:34} {}", mark(more));
