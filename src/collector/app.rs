@@ -1,5 +1,6 @@
 //! What all requests share, and which of them goes where.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +10,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 
 use crate::access::Access;
@@ -17,11 +21,12 @@ use crate::desk::Desk;
 use crate::insights;
 use crate::keeper::Keeper;
 use crate::page;
+use crate::proxies::Proxies;
 use crate::receive::limit::Limit;
-use crate::receive::{receive, unauthorized};
+use crate::receive::{receive, receive_line, unauthorized};
 use crate::store::{Lookup, Reader};
 
-/// Who sends a request.
+/// Whose connection a request came by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
@@ -32,12 +37,49 @@ pub(crate) struct App {
     pub(crate) reader: Arc<Mutex<dyn Reader>>,
     pub(crate) lookup: Arc<Mutex<dyn Lookup>>,
     pub(crate) access: Arc<Access>,
+    pub(crate) proxies: Arc<Proxies>,
     pub(crate) limit: Arc<Limit>,
     /// Between two heartbeats, in ms.
     pub(crate) beat_interval: u64,
     /// Name of the account that the API answers for.
     pub(crate) account: Arc<str>,
     pub(crate) desk: Desk,
+}
+
+/// What answers on a port.
+pub(crate) struct Front {
+    /// Where lines are received.
+    app: Option<App>,
+    router: TowerToHyperService<Router>,
+}
+
+// === impl Front ===
+
+impl Front {
+    pub(crate) fn new(app: App) -> Self {
+        let router = TowerToHyperService::new(router(app.clone()));
+        Self { app: Some(app), router }
+    }
+
+    /// Without boxes.
+    pub(crate) fn beside(router: Router) -> Self {
+        Self { app: None, router: TowerToHyperService::new(router) }
+    }
+
+    pub(crate) async fn answer(
+        &self,
+        peer: IpAddr,
+        mut request: hyper::Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        // What comes most often is handed on at once: no question's path ends so, and the router would lead it there, too.
+        if let (Some(app), &Method::GET, true) =
+            (&self.app, request.method(), request.uri().path().ends_with(".gif"))
+        {
+            return Ok(receive_line(app, peer, request.headers(), request.uri().query()).await);
+        }
+        request.extensions_mut().insert(Peer(peer));
+        self.router.call(request).await
+    }
 }
 
 /// Questions have their paths; everything else is what boxes send, at whatever path they like.
@@ -67,7 +109,12 @@ async fn only_with_password(State(app): State<App>, request: Request, next: Next
     if !app.access.is_called(request.headers()) {
         return wrong_host();
     }
-    if app.access.lets_in(request.headers()) { next.run(request).await } else { unauthorized() }
+    if !app.access.lets_in(request.headers()) {
+        return unauthorized();
+    }
+    // Who asks is told of all that was answered.
+    app.keeper.settle().await;
+    next.run(request).await
 }
 
 /// It is called by a name that is not its own.

@@ -9,6 +9,8 @@ use log::LevelFilter;
 
 use crate::labels::clipped;
 use crate::load;
+use crate::networks::Network;
+use crate::proxies::Proxies;
 use crate::rules::Rules;
 use crate::store::{Address, Keep};
 
@@ -28,8 +30,8 @@ Options:
                          it; see the README [default: SQLite in DIR; env: STBEACON_COLLECTOR_STORE, where a password is not
                          seen by other users]
       --spool-max MB     how much of what comes is put aside, in DIR, while the store fails; it is answered as what is in
-                         the store, and read when that is back. What comes when it is full is answered 503; 0 for
-                         nothing [default: 64]
+                         the store, and read when that is back. What comes when it is full is answered 503. Where much
+                         comes it is written there first, and into SQLite within three seconds; 0 for nothing [default: 64]
       --credentials FILE those who may ask, a line each, USER:PASSWORD or bearer TOKEN; only its owner may read it.
                          Must be there to listen on anything but loopback [default: none]
       --host NAME        a name that it is called by, where no password is needed, besides localhost and loopback addresses:
@@ -38,6 +40,9 @@ Options:
       --tls-cert FILE    the certificate for https, PEM, with those behind it that lead to its authority [default: none,
                          and http]
       --tls-key FILE     its key, PEM; only its owner may read it
+      --proxy NETWORK    an address, or a network, of balancers before it: whom one of them names last in X-Forwarded-For is the
+                         one who sends, for --rate, --networks and boxes that do not say who they are. May be given
+                         several times [default: none]
       --rate N           requests a second from one address, on average; a report weighs as much again for each half
                          hour that it tells of. 0 for no limit [default: 50]
       --heartbeat-interval SECONDS
@@ -107,6 +112,7 @@ pub(crate) struct Settings {
     pub(crate) asks_boxes: bool,
     /// Names that it is called by.
     pub(crate) hosts: Vec<String>,
+    pub(crate) proxies: Proxies,
     /// Certificate and key.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Requests a second from one address; 0 for no limit.
@@ -144,7 +150,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
     let (mut credentials, mut asks_boxes, mut rate, mut seconds) = (None, false, 50, 20);
     let (mut certificate, mut key, mut networks) = (None, None, None);
     let (mut alerts, mut alerts_listen) = (None, None);
-    let mut hosts = Vec::new();
+    let (mut hosts, mut proxies) = (Vec::new(), Vec::new());
     let (mut rules, mut account) = (Rules::default(), "stbeacon".to_owned());
     let mut level = variable("STBEACON_LOG");
     let mut keep = Keep::default();
@@ -165,6 +171,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
             Arg::Long("data") => data = args.value()?.into(),
             Arg::Long("credentials") => credentials = Some(args.value()?.into()),
             Arg::Long("host") => hosts.push(args.value()?.string()?),
+            Arg::Long("proxy") => proxies.push(network("--proxy", &args.value()?.string()?)?),
             Arg::Long("boxes-too") => asks_boxes = true,
             Arg::Long("tls-cert") => certificate = Some(args.value()?.into()),
             Arg::Long("tls-key") => key = Some(args.value()?.into()),
@@ -226,6 +233,7 @@ pub(crate) fn read(mut args: lexopt::Parser) -> Result<Invocation, Failure> {
         credentials,
         asks_boxes,
         hosts,
+        proxies: Proxies::new(proxies),
         tls,
         rate,
         beat_interval,
@@ -269,6 +277,10 @@ fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
             "{option} {text:?}: expected ADDRESS:PORT such as 127.0.0.1:8480 or [::1]:8480"
         ))
     })
+}
+
+fn network(option: &str, text: &str) -> Result<Network, Failure> {
+    text.parse().map_err(|wrong| Failure::usage(format!("{option} {text:?}: {wrong}")))
 }
 
 /// Prints to standard output; a reader that has gone away is no failure.

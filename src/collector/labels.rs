@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::networks::Networks;
 
 /// Longest value of a dimension, in characters; what is longer is cut.
-const MAX_VALUE: usize = 128;
+pub(crate) const MAX_VALUE: usize = 128;
 /// Longest name of an operator's own dimension, in characters.
 const MAX_NAME: usize = 64;
 /// Most dimensions of an operator's own that a session has; further ones are left out.
@@ -159,6 +159,9 @@ impl Dimension {
 impl Labels {
     /// Sets a value that is known; an empty one changes nothing.
     pub(crate) fn set(&mut self, known: Known, value: &str) {
+        if self.known.get(&known).is_some_and(|there| there == value) {
+            return;
+        }
         let value = clipped(value, MAX_VALUE);
         if !value.is_empty() {
             self.known.insert(known, value);
@@ -167,6 +170,9 @@ impl Labels {
 
     /// Sets a value of the operator's own; an empty one changes nothing.
     pub(crate) fn set_own(&mut self, name: &str, value: &str) {
+        if self.own.get(name).is_some_and(|there| there == value) {
+            return;
+        }
         let (name, value) = (clipped(name, MAX_NAME), clipped(value, MAX_VALUE));
         let has_room = self.own.len() < MAX_OWN || self.own.contains_key(&name);
         if has_room && !name.is_empty() && !value.is_empty() {
@@ -212,7 +218,11 @@ impl Labels {
 
 /// The beginning of a text, without white space at its ends and without control characters.
 pub(crate) fn clipped(text: &str, most: usize) -> String {
-    text.trim().chars().filter(|c| !c.is_control()).take(most).collect()
+    let text = text.trim();
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }
 
 #[cfg(test)]

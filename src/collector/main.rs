@@ -9,8 +9,8 @@
 //! Besides, `page` is what people look at, `alerts` says when something is wrong, and `connector` polls other services and
 //! receives their alerts; what they keep is in `desk`, a small file of its own.
 //!
-//! `time`, `figures`, `filters`, `values`, `labels`, `networks`, `rules`, `seen`, `session`, `sketch` and `book` are pure:
-//! time is an argument. What is not, is around them.
+//! `time`, `figures`, `filters`, `values`, `labels`, `networks`, `proxies`, `rules`, `seen`, `session`, `sketch`, `tally` and
+//! `book` are pure: time is an argument. What is not, is around them.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +33,7 @@ mod logging;
 mod networks;
 mod outside;
 mod page;
+mod proxies;
 mod receive;
 mod rules;
 #[path = "../agent/secrets.rs"]
@@ -44,6 +45,7 @@ mod session;
 mod sketch;
 mod spool;
 mod store;
+mod tally;
 #[cfg(test)]
 #[path = "tests/clickhouse.rs"]
 #[allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests: what they cannot do fails the test")]
@@ -58,10 +60,13 @@ mod tls;
 mod utc;
 mod values;
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
+use nix::fcntl::{Flock, FlockArg};
 use tokio::net::TcpListener;
 
 use self::access::Access;
@@ -118,6 +123,21 @@ impl Open {
     }
 }
 
+/// What is in a directory is one collector's alone, for as long as this is held.
+fn lock(directory: &Path) -> Result<Flock<File>, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::environment(match error.kind() {
+            ErrorKind::WouldBlock => format!(
+                "--data {}: another collector runs on it; stop that one, or give this one a directory of its own",
+                directory.display()
+            ),
+            _ => format!("--data {}: {error}", directory.display()),
+        })
+    };
+    let file = File::open(directory).map_err(failed)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| failed(errno.into()))
+}
+
 fn run(settings: Settings) -> Result<(), Failure> {
     logging::init(settings.level);
     let access = match &settings.credentials {
@@ -145,6 +165,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
             None => format!("--data {}: {error}", directory.display()),
         })
     };
+    let _lock = lock(directory)?;
     let Open { mut store, reader, lookup } = Open::new(directory, settings.store.as_ref()).map_err(failed)?;
     let spool = Spool::open(directory, settings.spool).map_err(|error| {
         Failure::environment(format!("--data {}: the spool: {error}", directory.display()))
@@ -168,6 +189,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
         reader,
         lookup,
         access: Arc::new(access),
+        proxies: Arc::new(settings.proxies),
         limit: Arc::new(Limit::new(settings.rate)),
         beat_interval: settings.beat_interval,
         account: settings.account.into(),
@@ -178,6 +200,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::environment(format!("no runtime: {error}")))?;
     let served = runtime.block_on(async {
+        let ends = server::Ends::new()?;
         let listener = TcpListener::bind(settings.listen).await?;
         let _connector = Connector::start(app.desk.clone()).map_err(std::io::Error::other)?;
         let beside = match settings.alerts_listen {
@@ -194,7 +217,7 @@ fn run(settings: Settings) -> Result<(), Failure> {
         log::info!("listening on {scheme}://{address}");
         let _alerts =
             alerts.map(|alerts| Alerts::start(alerts, &app, format!("{scheme}://{address}/"))).transpose()?;
-        let served = server::serve(listener, app::router(app), &mut thread, tls).await;
+        let served = server::serve(listener, app, &mut thread, tls, ends).await;
         if let Some(beside) = beside {
             beside.abort();
         }

@@ -13,8 +13,9 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::Path;
+use std::str::FromStr;
 
 use csv::{Position, ReaderBuilder, StringRecord, Trim};
 use thiserror::Error;
@@ -42,6 +43,20 @@ pub(crate) struct Home {
     pub(crate) city: String,
     pub(crate) isp: String,
 }
+
+/// Addresses that have their first bits in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// How many, as of version 6.
+    width: u8,
+    /// These.
+    bits: u128,
+}
+
+/// What is no network.
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("expected an address or a network such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")]
+pub(crate) struct NotANetwork;
 
 /// Why a table is none.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -91,7 +106,7 @@ impl Networks {
             let of = |column: Option<usize>| {
                 clipped(column.and_then(|column| record.get(column)).unwrap_or_default(), MAX_NAME)
             };
-            let (width, bits) = network_in(&record, network, line)?;
+            let Network { width, bits } = network_in(&record, network, line)?;
             let home = Home { city: of(city), isp: of(isp) };
             if widths.entry(width).or_default().insert(bits, home).is_some() {
                 let text = record.get(network).unwrap_or_default().to_owned();
@@ -110,7 +125,7 @@ impl Networks {
 
     /// Where a box's network is.
     pub(crate) fn home(&self, subnet: &str) -> Option<&Home> {
-        let (width, bits) = network(subnet)?;
+        let Network { width, bits } = subnet.parse().ok()?;
         let wider = self.by_width.iter().filter(|(of, _)| *of <= width);
         wider.filter_map(|(width, homes)| homes.get(&masked(bits, *width))).next()
     }
@@ -124,32 +139,53 @@ fn line_at(text: &str, position: &Position) -> u64 {
     position.line() + skipped as u64
 }
 
-/// The network of a line, as [`network`] gives it.
-fn network_in(record: &StringRecord, column: usize, line: u64) -> Result<(u8, u128), NotATable> {
+/// The network of a line.
+fn network_in(record: &StringRecord, column: usize, line: u64) -> Result<Network, NotATable> {
     let text = record.get(column).unwrap_or_default();
-    let (width, bits) =
-        network(text).ok_or_else(|| NotATable::NotANetwork { line, text: text.to_owned() })?;
+    let not_one = || NotATable::NotANetwork { line, text: text.to_owned() };
+    // Who means one address has to say so.
+    let network: Network = text.contains('/').then(|| text.parse().ok()).flatten().ok_or_else(not_one)?;
     let is_v4 = !text.contains(':');
-    let (told, most) = if is_v4 { (width - V4_IN_V6, SUBNET_V4) } else { (width, SUBNET_V6) };
+    let (told, most) = if is_v4 { (network.width - V4_IN_V6, SUBNET_V4) } else { (network.width, SUBNET_V6) };
     if told > most {
         return Err(NotATable::Narrow { line, text: text.to_owned(), most });
     }
-    Ok((width, bits))
+    Ok(network)
 }
 
-/// How many bits the addresses of a network have in common, and these, as of version 6. Bits beyond them do not count.
-fn network(text: &str) -> Option<(u8, u128)> {
-    let (address, width) = text.split_once('/')?;
-    let (bits, width) = match (address.parse().ok()?, width.parse().ok()?) {
-        (IpAddr::V4(address), width @ 0..=32) => (mapped(address), V4_IN_V6 + width),
-        (IpAddr::V6(address), width @ 0..=128) => (address, width),
-        _ => return None,
-    };
-    Some((width, masked(bits.to_bits(), width)))
+// === impl Network ===
+
+impl Network {
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
+        masked(bits(address), self.width) == self.bits
+    }
 }
 
-fn mapped(address: Ipv4Addr) -> Ipv6Addr {
-    address.to_ipv6_mapped()
+impl FromStr for Network {
+    type Err = NotANetwork;
+
+    /// `192.0.2.0/24` or `2001:db8::/32`; without a width it is one address. Bits beyond the width do not count.
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        let (address, width) =
+            text.split_once('/').map_or((text, None), |(address, width)| (address, Some(width)));
+        let address = address.parse().map_err(|_| NotANetwork)?;
+        let width = width.map(str::parse).transpose().map_err(|_| NotANetwork)?;
+        let width = match (address, width) {
+            (_, None) => 128,
+            (IpAddr::V4(_), Some(width @ 0..=32)) => V4_IN_V6 + width,
+            (IpAddr::V6(_), Some(width @ 0..=128)) => width,
+            _ => return Err(NotANetwork),
+        };
+        Ok(Self { width, bits: masked(bits(address), width) })
+    }
+}
+
+/// As of version 6.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
 }
 
 fn masked(bits: u128, width: u8) -> u128 {
@@ -158,6 +194,8 @@ fn masked(bits: u128, width: u8) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
     use rstest::rstest;
 

@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::app::Peer;
+use crate::app::{App, Front};
 use crate::keeper::Running;
 
 /// Most connections at once; more wait to be accepted.
@@ -35,18 +35,30 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// Where accepting fails for want of something.
 const BREATHER: Duration = Duration::from_millis(100);
 
+/// The signals that ask for the end, from when this is made: who is told that we listen may send one.
+pub(crate) struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, or until the keeper is gone, and until all requests that have begun by then are
 /// answered.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    app: App,
     keeper: &mut Running,
     tls: Option<TlsAcceptor>,
+    Ends { mut terminate, mut interrupt }: Ends,
 ) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (stop, stopped) = watch::channel(());
+    let front = Arc::new(Front::new(app));
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &room) => accepted,
@@ -62,13 +74,13 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (router, stopped, tls) = (router.clone(), stopped.clone(), tls.clone());
+        let (front, stopped, tls) = (front.clone(), stopped.clone(), tls.clone());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
             let talked = match tls {
-                None => converse(stream, peer, router, stopped).await,
+                None => converse(stream, peer, front, stopped).await,
                 Some(tls) => match tokio::time::timeout(SHAKE_PATIENCE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => converse(stream, peer, router, stopped).await,
+                    Ok(Ok(stream)) => converse(stream, peer, front, stopped).await,
                     Ok(Err(error)) => return log::debug!("{peer}: no TLS: {error}"),
                     Err(_) => return log::debug!("{peer}: no TLS within {} s", SHAKE_PATIENCE.as_secs()),
                 },
@@ -93,12 +105,13 @@ pub(crate) async fn serve(
 pub(crate) async fn serve_beside(listener: TcpListener, router: Router) {
     let room = Arc::new(Semaphore::new(MAX_BESIDE));
     let (_stop, stopped) = watch::channel(());
+    let front = Arc::new(Front::beside(router));
     loop {
         match accept(&listener, &room).await {
             Ok((stream, peer, permit)) => {
-                let (router, stopped) = (router.clone(), stopped.clone());
+                let (front, stopped) = (front.clone(), stopped.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, peer, router, stopped).await {
+                    if let Err(error) = converse(stream, peer, front, stopped).await {
                         log::debug!("{peer}: {error}");
                     }
                     drop(permit);
@@ -124,17 +137,20 @@ async fn accept(
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
-    router: Router,
+    front: Arc<Front>,
     mut stopped: watch::Receiver<()>,
 ) -> hyper::Result<()> {
-    let router = router.layer(Extension(Peer(peer.ip())));
+    let answer = service_fn(move |request| {
+        let front = front.clone();
+        async move { front.answer(peer.ip(), request).await }
+    });
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_PATIENCE)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(stream), answer)
     );
     tokio::select! {
         result = connection.as_mut() => return result,

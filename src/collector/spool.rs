@@ -1,9 +1,11 @@
-//! What has been received while the store is away: a file that is written to the disk before anybody is answered, and read
-//! from its beginning once the store is back.
+//! What has been received and is not in the store: a file that is written to the disk before anybody is answered, and read
+//! from its beginning where the store was away.
 //!
 //! A record is its length, a checksum, and what came with when and from where it came. A kill may cut off the last one, which
 //! nobody was answered for: it is cut off when the file is opened. At the file's beginning stands from where on records
-//! have not been read into the store; that is not synced, as what is read twice counts once.
+//! are not in the store; that is not synced, as what is read twice counts once. Behind the last record stands an empty one.
+//! The room of records that are in the store is written over from the beginning when all of them are: a file that does not
+//! grow is synced in one write.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -26,15 +28,21 @@ const FIRST: u64 = POSITION as u64;
 const POSITION: usize = 12;
 /// Bytes of a record before what came: lengths of its head and its body, and a checksum of both.
 const PREFIX: usize = 12;
+/// An empty record: what stands behind the last one.
+const NOTHING: [u8; PREFIX] = [0; PREFIX];
 /// Largest record that is believed.
 const MAX_RECORD: usize = 16 * 1024 * 1024;
+/// Most room that is kept when nothing is in it, in bytes.
+const ROOM: u64 = 32 * 1024 * 1024;
 
 /// The file.
 #[derive(Debug)]
 pub(crate) struct Spool {
     file: File,
-    /// Records from here on have not been read into the store.
+    /// Records from here on are not in the store.
     from: u64,
+    /// Records from here on have not been read.
+    read: u64,
     /// Where the last one ends.
     until: u64,
     /// Most bytes.
@@ -79,14 +87,14 @@ impl Spool {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         File::open(directory)?.sync_all()?;
         let length = file.metadata()?.len();
-        let mut spool = Self { file, from: FIRST, until: FIRST, most };
+        let mut spool = Self { file, from: FIRST, read: FIRST, until: FIRST, most };
         let from = spool.position()?.filter(|from| (FIRST..=length).contains(from)).unwrap_or(FIRST);
         (spool.from, spool.until) = (from, length.max(FIRST));
         let mut end = from;
         while let Some(aside) = spool.record(end)? {
             end = aside.end;
         }
-        if end < length {
+        if end < length && !spool.ends(end)? {
             log::warn!(
                 "the last {} bytes of the spool are of no whole record, and are cut off",
                 length - end
@@ -98,9 +106,38 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Bytes that wait.
+    /// Bytes that are not in the store.
     pub(crate) const fn waiting(&self) -> u64 {
         self.until - self.from
+    }
+
+    /// Bytes that have not been read.
+    pub(crate) const fn unread(&self) -> u64 {
+        self.until - self.read
+    }
+
+    /// Where what has been read ends.
+    pub(crate) const fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// All that is not in the store is to be read again.
+    pub(crate) const fn rewind(&mut self) {
+        self.read = self.from;
+    }
+
+    /// As [`Spool::append`], of what need not be read any more, as nothing that was put aside before has to be.
+    ///
+    /// # Errors
+    /// As [`Spool::append`].
+    pub(crate) fn log<'p>(
+        &mut self,
+        parcels: impl IntoIterator<Item = &'p Parcel>,
+        at: UnixMs,
+    ) -> Result<(), NotAside> {
+        self.append(parcels, at)?;
+        self.read = self.until;
+        Ok(())
     }
 
     /// Puts all of it aside, or nothing; it is on the disk when this is back.
@@ -123,6 +160,7 @@ impl Spool {
         if until > self.most {
             return Err(NotAside::Full(self.most));
         }
+        bytes.extend(NOTHING);
         // What an append that failed has left is written over, or cut off at last.
         let written = self.file.write_all_at(&bytes, self.until).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
@@ -133,13 +171,13 @@ impl Spool {
         Ok(())
     }
 
-    /// The oldest that wait, so many and of about so many bytes.
+    /// The oldest that have not been read, so many and of about so many bytes.
     ///
     /// # Errors
     /// Where they cannot be read.
     pub(crate) fn oldest(&self, most: usize, bytes: u64) -> io::Result<Vec<Aside>> {
-        let (mut oldest, mut at) = (Vec::new(), self.from);
-        while oldest.len() < most && at < self.until && at - self.from < bytes {
+        let (mut oldest, mut at) = (Vec::new(), self.read);
+        while oldest.len() < most && at < self.until && at - self.read < bytes {
             let record = self.record(at)?;
             let record = record.ok_or_else(|| io::Error::other(format!("the spool is damaged at {at}")))?;
             at = record.end;
@@ -154,23 +192,34 @@ impl Spool {
     /// Where that cannot be written; it does not wait any more all the same.
     pub(crate) fn played(&mut self, end: u64) -> io::Result<()> {
         self.from = end;
-        if self.from >= self.until {
-            (self.from, self.until) = (FIRST, FIRST);
-            // First it is nowhere else, then there is nothing: a kill between the two finds all of it once more.
-            self.put_position()?;
-            self.file.set_len(FIRST)?;
-            return self.file.sync_data();
+        self.read = self.read.max(end);
+        if self.from < self.until {
+            return self.file.write_all_at(&self.position_bytes(), 0);
         }
-        self.put_position()
+        (self.from, self.read, self.until) = (FIRST, FIRST, FIRST);
+        let mut bytes = self.position_bytes().to_vec();
+        bytes.extend(NOTHING);
+        self.file.write_all_at(&bytes, 0)?;
+        if self.file.metadata()?.len() > ROOM { self.file.set_len(bytes.len() as u64) } else { Ok(()) }
     }
 
-    fn put_position(&self) -> io::Result<()> {
+    fn position_bytes(&self) -> [u8; POSITION] {
         let position = self.from.to_le_bytes();
         let mut bytes = [0; POSITION];
         let (first, last) = bytes.split_at_mut(position.len());
         first.copy_from_slice(&position);
         last.copy_from_slice(&checksum(&position).to_le_bytes());
-        self.file.write_all_at(&bytes, 0)
+        bytes
+    }
+
+    /// Whether an empty record stands there.
+    fn ends(&self, at: u64) -> io::Result<bool> {
+        let mut bytes = [1; PREFIX];
+        match self.file.read_exact_at(&mut bytes, at) {
+            Ok(()) => Ok(bytes == NOTHING),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn position(&self) -> io::Result<Option<u64>> {
@@ -195,7 +244,7 @@ impl Spool {
         let (head, body) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         let size = u64::from(head) + u64::from(body);
         let begin = at + PREFIX as u64;
-        if size > MAX_RECORD as u64 || begin + size > self.until {
+        if head == 0 || size > MAX_RECORD as u64 || begin + size > self.until {
             return Ok(None);
         }
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
@@ -260,7 +309,9 @@ mod tests {
         let last = spool.oldest(usize::MAX, u64::MAX).unwrap().pop().unwrap();
         spool.played(last.end).unwrap();
         assert_eq!(spool.waiting(), 0);
-        assert_eq!(std::fs::metadata(directory.path().join(FILE)).unwrap().len(), FIRST);
+        drop(spool);
+        let mut spool = Spool::open(directory.path(), 2_000).unwrap();
+        assert_eq!(spool.waiting(), 0, "what was there before is written over");
         spool.append([&parcel(99)], UnixMs(1)).unwrap();
     }
 

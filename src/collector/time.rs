@@ -24,7 +24,7 @@ pub(crate) const LONGEST: u64 = 48 * HOUR;
 pub(crate) struct UnixMs(pub(crate) u64);
 
 /// Minutes since 1970: where figures are added up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Minute(pub(crate) u64);
 
 /// What the clock says.

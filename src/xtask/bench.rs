@@ -27,7 +27,7 @@ machine's load does not change, instructions and allocations, against src/bench/
 Usage: cargo xtask bench [--gates | --bless]
        cargo xtask bench tracer [--rounds N]
        cargo xtask bench peers [--rounds N]
-       cargo xtask bench collector [--rounds N] [--sessions N]
+       cargo xtask bench collector [--rounds N] [--sessions N] [--data DIR]
 
   tracer       what the plug-in costs a player, alone: CPU time of a player without it, with it, and with GStreamer's
                own tracers, run in turns; instructions for each buffer; kept in target/bench-tracer.json
@@ -42,6 +42,8 @@ Options:
                how often each player or program is run [default: 11]
       --sessions N
                in the collector's store; 1000000 take 2 GB below target/ and some minutes [default: 1000000]
+      --data DIR
+               a store that `stbeacon-collector bench-fill` has filled with so many: only that is measured, and it stays
       --program FILE
                the collector that is measured [default: it is built]
       --gates  only the gates, without any clock: what `cargo xtask test bench` runs
@@ -55,6 +57,7 @@ that the gates were measured with, that gate is left out, and the output says so
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let (mut only_gates, mut bless, mut only_tracer, mut only_peers) = (false, false, false, false);
     let (mut only_collector, mut sessions, mut program) = (false, collector::SESSIONS, None);
+    let mut data: Option<std::path::PathBuf> = None;
     let mut rounds = overhead::ROUNDS;
     while let Some(arg) = args.next()? {
         match arg {
@@ -66,6 +69,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("bless") => bless = true,
             Long("rounds") => rounds = args.value()?.parse()?,
             Long("sessions") => sessions = args.value()?.parse()?,
+            Long("data") => data = Some(args.value()?.into()),
             Long("program") => program = Some(args.value()?.into()),
             Value(name) if name == "tracer" => only_tracer = true,
             Value(name) if name == "peers" => only_peers = true,
@@ -82,7 +86,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         return Ok(peers::show(rounds)?);
     }
     if only_collector {
-        return Ok(collector::show(rounds, sessions, program)?);
+        return Ok(collector::show(rounds, sessions, program, data.as_deref())?);
     }
     if bless {
         return Ok(bless_gates()?);
@@ -91,7 +95,6 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         show_times()?;
         peers::show(rounds)?;
         overhead::show(rounds)?;
-        Gates::read()?.check_tracer()?;
     }
     Ok(check_gates()?)
 }
@@ -101,7 +104,10 @@ pub(crate) fn check_gates() -> Result<(), String> {
     ui::title("Gates: instructions and allocations, as built for a box");
     let program = Program::build(Build::Box)?;
     let gates = Gates::read()?;
-    gates.check(&program)
+    match (gates.check(&program), gates.check_tracer()) {
+        (Err(one), Err(other)) => Err(format!("{one}\n{other}")),
+        (one, other) => one.and(other),
+    }
 }
 
 fn bless_gates() -> Result<(), String> {

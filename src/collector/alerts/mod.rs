@@ -126,6 +126,7 @@ impl Watch {
     }
 
     fn look(&mut self, now: UnixMs) -> Result<(), Box<dyn std::error::Error>> {
+        self.keeper.settle_now();
         let saved = self.keeper.filters();
         for rule in self.config.manual.clone() {
             let until = Minute(now.minute().0 + 1);

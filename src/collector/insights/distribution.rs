@@ -3,7 +3,7 @@
 //! Labels and parts are ours: each label is a stretch of values with its unit, each part is in per cent of the samples, so
 //! that filters with more and with fewer of them compare.
 
-use crate::sketch::{Kind, Samples, Sketches};
+use crate::sketch::{Kind, Samples, Sketches, States};
 
 /// A distribution.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +65,11 @@ pub(super) const ALL: &[Distribution] = &[
 impl Distribution {
     pub(super) fn from_name(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|known| known.name == name)
+    }
+
+    /// What it is made of.
+    pub(super) const fn states(&self) -> States {
+        States::of(self.kind)
     }
 
     /// Its stretches: `0-1 s`, …, `60+ s`.

@@ -29,7 +29,7 @@ use self::shapes::{Metric, Units};
 use crate::app::App;
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::{Dimension, Known};
-use crate::sketch::Sketches;
+use crate::sketch::{Sketches, States};
 use crate::store::{ALL_TIME, Reader, Span, StoreError};
 use crate::time::{self, Minute};
 
@@ -175,7 +175,9 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
                     of.minutes = reader.minutes(&span)?;
                     of.minutes.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
                 }
-                Metric::Distribution(_) => of.sketches = together(reader, &span)?,
+                Metric::Distribution(distribution) => {
+                    of.sketches = together(reader, &span, distribution.states())?
+                }
                 _ => {
                     of.values = reader.values(&span)?;
                     of.values.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
@@ -204,8 +206,8 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
 }
 
 /// Sketches of all values and all of the time.
-fn together(reader: &mut dyn Reader, span: &Span) -> Result<Sketches, StoreError> {
-    let told = reader.sketches(span, ALL_TIME, None)?;
+fn together(reader: &mut dyn Reader, span: &Span, wanted: States) -> Result<Sketches, StoreError> {
+    let told = reader.sketches(span, ALL_TIME, None, wanted)?;
     Ok(told.into_iter().next().map(|told| told.sketches).unwrap_or_default())
 }
 

@@ -15,7 +15,7 @@ use crate::book::{Book, Message};
 use crate::cli::Failure;
 use crate::rules::Rules;
 use crate::session::{beat, line, report};
-use crate::store::{Sqlite, Store};
+use crate::store::{Keep, Sqlite, Store};
 use crate::time::{self, HOUR, UnixMs};
 
 const HELP: &str = "\
@@ -102,6 +102,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
         filling.take_all(&told, until)
     });
     result.map_err(|error| failed(&error))?;
+    // Whoever had taken them in the course of that time would have added up its hours.
+    while filling.store.tidy(&Keep::default(), until).map_err(|error| failed(&error))?.folded > 0 {}
     let seconds = begun.elapsed().as_secs_f64();
     crate::cli::print(&format!(
         "{} sessions of {} h in {} messages, {} run; {seconds:.1} s\n",

@@ -29,6 +29,7 @@ use crate::alerts;
 use crate::app::App;
 use crate::filters::ALL_TRAFFIC;
 use crate::session::Key;
+use crate::sketch::{Kind, States};
 use crate::store::{ALL_TIME, Lookup, Span, StoreError, Wanted};
 use crate::time::{self, Minute, UnixMs};
 
@@ -112,7 +113,8 @@ async fn overview(State(app): State<App>, query: Asked) -> Response {
         };
         let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
         let minutes = reader.minutes(&span)?;
-        let sketches = reader.sketches(&span, ALL_TIME, None)?.into_iter().next();
+        let wanted = States::DEVICES.and(States::of(Kind::Startup));
+        let sketches = reader.sketches(&span, ALL_TIME, None, wanted)?.into_iter().next();
         drop(reader);
         let sketches = sketches.map(|told| told.sketches).unwrap_or_default();
         Ok(views::overview(&minutes, &sketches, span.from, until, running, now))

@@ -25,7 +25,7 @@ use stbeacon_core::stb::{Report, receive_batch};
 use self::parcel::{Kind, Parcel, message};
 use crate::app::{App, Peer};
 use crate::book::Message;
-use crate::keeper::Trouble;
+use crate::keeper::NotNow;
 use crate::labels::clipped;
 use crate::session::{beat, line};
 use crate::time::MINUTE;
@@ -50,17 +50,14 @@ pub(crate) async fn receive(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    if !app.access.lets_box_in(&parts.headers) {
-        return unauthorized();
+    if parts.method == Method::GET {
+        return receive_line(&app, peer, &parts.headers, parts.uri.query()).await;
     }
-    if !app.limit.admit(peer, 1) {
-        return refusal(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address");
-    }
+    let peer = match admit(&app, peer, &parts.headers) {
+        Ok(peer) => peer,
+        Err(answer) => return answer,
+    };
     match parts.method {
-        Method::GET => match parts.uri.query() {
-            Some(query) => line_of(&app, peer, query).await,
-            None => refusal(StatusCode::NOT_FOUND, "nothing is here; lines have a query, ?a=…"),
-        },
         Method::POST if parts.uri.path().ends_with(HEARTBEATS) => {
             heartbeat(&app, peer, &parts.headers, body).await
         }
@@ -71,6 +68,36 @@ pub(crate) async fn receive(
             answer
         }
     }
+}
+
+/// Takes a line.
+pub(crate) async fn receive_line(
+    app: &App,
+    peer: IpAddr,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Response {
+    let peer = match admit(app, peer, headers) {
+        Ok(peer) => peer,
+        Err(answer) => return answer,
+    };
+    match query {
+        Some(query) => line_of(app, peer, query).await,
+        None => refusal(StatusCode::NOT_FOUND, "nothing is here; lines have a query, ?a=…"),
+    }
+}
+
+/// Where a box is that may send something now; with what it is told where it may not.
+#[expect(clippy::result_large_err, reason = "it is the answer, and made seldom")]
+fn admit(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Response> {
+    if !app.access.lets_box_in(headers) {
+        return Err(unauthorized());
+    }
+    let peer = app.proxies.client(peer, headers);
+    if !app.limit.admit(peer, 1) {
+        return Err(refusal(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address"));
+    }
+    Ok(peer)
 }
 
 /// What a client with no or another password is told.
@@ -94,7 +121,7 @@ async fn line_of(app: &App, peer: IpAddr, query: &str) -> Response {
             let headers = [(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")];
             (headers, PIXEL).into_response()
         }
-        Err(trouble) => troubled(trouble),
+        Err(NotNow) => not_now(),
     }
 }
 
@@ -115,7 +142,7 @@ async fn heartbeat(app: &App, peer: IpAddr, headers: &HeaderMap, body: Body) -> 
             "t": "CwsServerResponse", "err": "ok", "sid": sid, "seq": seq, "clid": client,
             "cfg": { "hbi": app.beat_interval / 1000, "maxhbinfos": 2, "slg": false, "csi_en": false },
         })),
-        Err(trouble) => troubled(trouble),
+        Err(NotNow) => not_now(),
     }
 }
 
@@ -146,7 +173,7 @@ async fn reports(app: &App, peer: IpAddr, headers: &HeaderMap, body: Body) -> Re
     let parcel = Parcel { from: peer, kind: Kind::Reports(device), body };
     match app.keeper.keep(messages, parcel).await {
         Ok(()) => json_of(&json!({ "reports": taken, "skipped": skipped, "refused": refused })),
-        Err(trouble) => troubled(trouble),
+        Err(NotNow) => not_now(),
     }
 }
 
@@ -185,11 +212,8 @@ fn json_of(value: &serde_json::Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }
 
-fn troubled(trouble: Trouble) -> Response {
-    match trouble {
-        Trouble::NotNow => refusal(StatusCode::SERVICE_UNAVAILABLE, "not now; come again"),
-        Trouble::Useless(why) => refusal(StatusCode::BAD_REQUEST, &why),
-    }
+fn not_now() -> Response {
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "not now; come again")
 }
 
 /// What is wrong, for people; with when to come again, where that is of use.

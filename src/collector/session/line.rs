@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use stbeacon_core::line::decode::{DecodeError, Line, Meaning, join};
+use stbeacon_core::line::decode::{DecodeError, Field, Line, Meaning, join};
 use stbeacon_core::line::keys::{Event, Metric};
 use stbeacon_core::line::value::Typed;
 use thiserror::Error;
 
 use super::{Context, Key, Ledger, Session, ToldBy, signed};
 use crate::figures::Figures;
-use crate::labels::{Known, clipped};
+use crate::labels::{Known, MAX_VALUE, clipped};
 use crate::networks::Networks;
 use crate::time::{AHEAD, LONGEST};
 
@@ -31,12 +31,48 @@ const MAX_PARTS: u32 = 32;
 /// A line as it was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
-    /// The line, without its address.
-    text: String,
     attempt: String,
     /// The box, as it names itself; the address it came from where it does not.
     device: String,
     subnet: String,
+    /// The line's number in its session.
+    number: u32,
+    content: Content,
+}
+
+/// What is in a line.
+#[derive(Debug, Clone)]
+enum Content {
+    Whole(Box<Told>),
+    /// A part of one: which tells nothing before the others are there.
+    Part {
+        event: Option<Event>,
+        total: u32,
+        text: String,
+    },
+}
+
+/// What a line tells, as far as anybody wants to know.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    event: Option<Event>,
+    /// In ms since the attempt was initialised.
+    clock: u64,
+    /// In ms since the line before.
+    elapsed: u64,
+    /// All that was told so far is told again.
+    is_cumulative: bool,
+    startup: Option<u64>,
+    total_playing: Option<u64>,
+    total_rebuffering: Option<u64>,
+    sums: Sums,
+    /// What was played, in bit/s, where `sums` has no bits.
+    rate: Option<u64>,
+    /// Pictures a second: the sum in ten-thousandths, and the number of samples.
+    fps: Option<(i128, u64)>,
+    error: String,
+    labels: Vec<(Known, String)>,
+    own: Vec<(String, String)>,
 }
 
 /// Why a line is of no use.
@@ -107,8 +143,12 @@ impl Received {
         if line.value(Metric::EventCode).is_none() {
             return Err(Unusable::Missing(Metric::EventCode));
         }
-        sequence(&line)?;
-        Ok(Self { text: line.to_string(), attempt, device, subnet: subnet.to_owned() })
+        let number = sequence(&line)?;
+        let content = match line.part() {
+            Some((_, total)) => Content::Part { event: line.event(), total, text: line.to_string() },
+            None => Content::Whole(Box::new(Told::by(&line))),
+        };
+        Ok(Self { attempt, device, subnet: subnet.to_owned(), number, content })
     }
 
     /// What the session is known by.
@@ -117,75 +157,76 @@ impl Received {
     }
 
     /// Takes it into the session that it is of, or begins that; `None` where it is of none.
-    ///
-    /// # Errors
-    /// See [`Unusable`]; nothing has changed then.
     pub(crate) fn apply(
         &self,
-        session: Option<Session>,
+        session: Option<Box<Session>>,
         context: &Context<'_>,
         ledger: &mut Ledger,
-    ) -> Result<(Option<Session>, Taken), Unusable> {
-        let line = Line::read(&self.text)?;
-        let event = line.event();
+    ) -> (Option<Box<Session>>, Taken) {
+        let event = match &self.content {
+            Content::Whole(told) => told.event,
+            Content::Part { event, .. } => *event,
+        };
         if matches!(event, None | Some(Event::Visit | Event::Feedback)) {
-            return Ok((session, Taken::Aside));
+            return (session, Taken::Aside);
         }
-        let number = sequence(&line)?;
         if event == Some(Event::Heartbeat) {
             // A sign of life with numbers of its own.
             let session = session.map(|mut session| {
                 session.hear(context, ledger);
                 session
             });
-            return Ok((session, Taken::Aside));
+            return (session, Taken::Aside);
         }
-        let mut session = session.unwrap_or_else(|| self.begin(&line, context, ledger));
+        let number = self.number;
+        let mut session = session.unwrap_or_else(|| Box::new(self.begin(context, ledger)));
         if session.seen.has(number) {
-            return Ok((Some(session), Taken::Repeated));
+            return (Some(session), Taken::Repeated);
         }
         session.hear(context, ledger);
         if session.end.is_some() {
             // Overtaken by the last line, whose totals have made up for it.
             session.seen.note(number);
-            return Ok((Some(session), Taken::Aside));
+            return (Some(session), Taken::Aside);
         }
-        let ToldBy::Line(mut state) = session.told_by.clone() else {
-            return Ok((Some(session), Taken::Aside));
-        };
-        if let Some((_, total)) = line.part() {
-            let parts = state.parts.entry(number).or_default();
-            if parts.contains(&self.text) {
-                return Ok((Some(session), Taken::Repeated));
+        let ToldBy::Line(state) = &mut session.told_by else { return (Some(session), Taken::Aside) };
+        let mut state = std::mem::take(state);
+        let taken = match &self.content {
+            Content::Whole(told) => {
+                session.seen.note(number);
+                self.count(&mut session, &mut state, told, context, ledger);
+                Taken::Counted
             }
-            if total <= MAX_PARTS {
-                parts.push(self.text.clone());
-            }
-            let parts = parts.clone();
-            let lines: Vec<_> = parts.iter().filter_map(|text| Line::read(text).ok()).collect();
-            let Ok(whole) = join(&lines) else {
-                while state.parts.len() > MAX_SPLIT {
-                    state.parts.pop_first();
+            Content::Part { total, text, .. } => match state.part(number, *total, text) {
+                Ok(whole) => {
+                    session.seen.note(number);
+                    self.count(&mut session, &mut state, &whole, context, ledger);
+                    Taken::Counted
                 }
-                session.told_by = ToldBy::Line(state);
-                return Ok((Some(session), Taken::Part));
-            };
-            state.parts.remove(&number);
-            session.seen.note(number);
-            self.count(&mut session, state, &whole, context, ledger);
-        } else {
-            session.seen.note(number);
-            self.count(&mut session, state, &line, context, ledger);
-        }
-        Ok((Some(session), Taken::Counted))
+                Err(taken) => taken,
+            },
+        };
+        session.told_by = ToldBy::Line(state);
+        (Some(session), taken)
     }
 
-    fn begin(&self, line: &Line<'_>, context: &Context<'_>, ledger: &mut Ledger) -> Session {
-        let start = context.now - clock(line).min(LONGEST);
+    fn begin(&self, context: &Context<'_>, ledger: &mut Ledger) -> Session {
+        // The first part that comes may be one that tells none of this.
+        let part = match &self.content {
+            Content::Whole(_) => None,
+            Content::Part { text, .. } => Line::read(text).ok().map(|line| Told::by(&line)),
+        };
+        let told = match &self.content {
+            Content::Whole(told) => Some(&**told),
+            Content::Part { .. } => part.as_ref(),
+        };
+        let start = context.now - told.map_or(0, |told| told.clock).min(LONGEST);
         let told_by = ToldBy::Line(State::default());
         let mut session =
             Session::new(self.key(), &self.device, start, 2 * INTERVAL + 60_000, context.now, told_by);
-        self.label(&mut session, line, context.networks);
+        if let Some(told) = told {
+            self.label(&mut session, told, context.networks);
+        }
         session.begin(ledger);
         session
     }
@@ -193,48 +234,48 @@ impl Received {
     fn count(
         &self,
         session: &mut Session,
-        mut state: State,
-        line: &Line<'_>,
+        state: &mut State,
+        told: &Told,
         context: &Context<'_>,
         ledger: &mut Ledger,
     ) {
-        self.label(session, line, context.networks);
-        let at = (session.start + clock(line)).min(context.now + AHEAD);
-        let since_last = elapsed(line);
-        session.patience = session.patience.max(2 * since_last.min(MAX_INTERVAL) + 60_000);
-        let from = (at - since_last).max(session.start);
-        let event = line.event();
-        let is_last = matches!(event, Some(Event::Complete | Event::Error));
+        self.label(session, told, context.networks);
+        let at = (session.start + told.clock).min(context.now + AHEAD);
+        session.patience = session.patience.max(2 * told.elapsed.min(MAX_INTERVAL) + 60_000);
+        let from = (at - told.elapsed).max(session.start);
+        let is_last = matches!(told.event, Some(Event::Complete | Event::Error));
 
-        let startup = integer(line, Metric::StartupTime);
-        let total_playing = integer(line, Metric::TotalPlayClockTime);
-        let mut sums = Sums::of(session, line);
-        let is_join = match event {
+        let mut sums = told.sums;
+        if let Some(rate) = told.rate {
+            sums.bits = u64::try_from(session.bits(rate, sums.playing)).unwrap_or(0);
+            sums.rated = sums.playing;
+        }
+        let is_join = match told.event {
             Some(Event::PlayStart | Event::Playing | Event::Complete) => true,
-            _ => total_playing.is_some_and(|played| played > 0) || sums.playing > 0,
+            _ => told.total_playing.is_some_and(|played| played > 0) || sums.playing > 0,
         };
         if is_join && session.joined.is_none() {
             // The limit on start-up makes it 0; so it is known where it is not, or where nothing took time.
-            let known = startup.filter(|startup| *startup > 0 || clock(line) == 0);
-            let joined = match (event, startup) {
+            let known = told.startup.filter(|startup| *startup > 0 || told.clock == 0);
+            let joined = match (told.event, told.startup) {
                 (Some(Event::PlayStart), _) | (_, None) => at,
                 (_, Some(startup)) => session.start + startup,
             };
             session.join(joined.min(at), known, ledger);
         }
-        if line.value(Metric::LogType) == Some("C") {
+        if told.is_cumulative {
             let all = sums;
             sums = sums.beyond(&state.cumulative);
             state.cumulative = all.or_larger(&state.cumulative);
         }
         if is_last {
-            let missed = |metric: Metric, booked: u64, now: u64| {
-                integer(line, metric).unwrap_or(0).saturating_sub(booked.saturating_add(now))
+            let missed = |total: Option<u64>, booked: u64, now: u64| {
+                total.unwrap_or(0).saturating_sub(booked.saturating_add(now))
             };
             sums.playing =
-                sums.playing.saturating_add(missed(Metric::TotalPlayClockTime, state.playing, sums.playing));
+                sums.playing.saturating_add(missed(told.total_playing, state.playing, sums.playing));
             sums.rebuffering = sums.rebuffering.saturating_add(missed(
-                Metric::TotalRebufferTime,
+                told.total_rebuffering,
                 state.rebuffering,
                 sums.rebuffering,
             ));
@@ -242,82 +283,140 @@ impl Received {
         state.playing = state.playing.saturating_add(sums.playing);
         state.rebuffering = state.rebuffering.saturating_add(sums.rebuffering);
         let mut figures = sums.figures();
-        if let Some((sum, count)) = sum_count(line, Metric::AverageFps).filter(|(_, count)| *count > 0) {
+        if let Some((sum, count)) = told.fps {
             figures.frames = frames(sum, count, sums.playing);
             figures.frames_ms = signed(sums.playing);
         }
         session.slice(from, at, figures, ledger);
         session.told = session.told.max(at);
-        session.told_by = ToldBy::Line(state);
 
-        if event == Some(Event::Error) {
-            let code = line.value(Metric::ErrorCode).unwrap_or_default();
-            // The viewer left before anything was shown.
-            if !code.starts_with("Application.Close") {
-                session.fail(if code.is_empty() { "unknown" } else { code });
-            }
+        // The viewer left before anything was shown.
+        if told.event == Some(Event::Error) && !told.error.starts_with("Application.Close") {
+            session.fail(if told.error.is_empty() { "unknown" } else { &told.error });
         }
         if is_last {
             session.end_at(at, false, context, ledger);
         }
     }
 
-    fn label(&self, session: &mut Session, line: &Line<'_>, networks: &Networks) {
+    fn label(&self, session: &mut Session, told: &Told, networks: &Networks) {
         let labels = &mut session.labels;
         labels.set_subnet(&self.subnet, networks);
-        let mut set = |known, metrics: &[Metric]| {
-            let found = metrics.iter().find_map(|metric| line.value(*metric).filter(|text| !text.is_empty()));
-            labels.set(known, found.unwrap_or_default());
-        };
-        set(Known::Cdn, &[Metric::Cdn]);
-        set(Known::Asset, &[Metric::Title, Metric::StreamName]);
-        set(Known::Device, &[Metric::Device]);
-        set(Known::Firmware, &[Metric::FullOs]);
-        set(Known::Protocol, &[Metric::Protocol]);
-        set(Known::Player, &[Metric::PlayerId, Metric::PlayerType]);
-        labels.set(
-            Known::Delivery,
-            match line.value(Metric::DeliveryType) {
-                Some("L") => "Live",
-                Some("O") => "VoD",
-                _ => "",
-            },
-        );
-        for field in line.fields.iter().filter(|field| field.meaning == Meaning::Dimension) {
-            labels.set_own(field.key, &field.value);
+        for (known, value) in &told.labels {
+            labels.set(*known, value);
         }
+        for (name, value) in &told.own {
+            labels.set_own(name, value);
+        }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn by(line: &Line<'_>) -> Self {
+        let mut told = Self::default();
+        let (mut bits, mut rates) = (None, None);
+        let (mut stream, mut player) = ("", "");
+        // Each key is looked at once: a line has some forty, and two dozens of them are of use here.
+        for field in &line.fields {
+            let metric = match field.meaning {
+                Meaning::Metric(metric) => metric,
+                Meaning::Dimension => {
+                    told.own.push((field.key.to_owned(), clipped(&field.value, MAX_VALUE)));
+                    continue;
+                }
+                Meaning::Unknown => continue,
+            };
+            let text = &*field.value;
+            let integer = || integer(field);
+            match metric {
+                Metric::EventCode => told.event = Event::from_code(text),
+                Metric::CurrentClockTime => told.clock = integer().unwrap_or(0),
+                Metric::LogInterval => told.elapsed = elapsed(field),
+                Metric::LogType => told.is_cumulative = text == "C",
+                Metric::StartupTime => told.startup = integer(),
+                Metric::TotalPlayClockTime => told.total_playing = integer(),
+                Metric::TotalRebufferTime => told.total_rebuffering = integer(),
+                Metric::PlayClockTime => told.sums.playing = integer().unwrap_or(0),
+                Metric::RebufferTime => told.sums.rebuffering = integer().unwrap_or(0),
+                Metric::SeekTime => told.sums.seeking = integer().unwrap_or(0),
+                Metric::SeekCount => told.sums.seeks = integer().unwrap_or(0),
+                Metric::DroppedFrames => told.sums.dropped = integer().unwrap_or(0),
+                Metric::AveragedBitRate => {
+                    if let Some(Ok(Typed::WeightedRate(rate))) = field.typed() {
+                        bits = Some((rate.rate_times_ms / 1000, rate.ms));
+                    }
+                }
+                Metric::PlayBackBitRate => rates = sum_count(field),
+                Metric::AverageFps => told.fps = sum_count(field),
+                Metric::ErrorCode => text.clone_into(&mut told.error),
+                Metric::Cdn => told.label(Known::Cdn, text),
+                Metric::Title => told.label(Known::Asset, text),
+                Metric::StreamName => stream = text,
+                Metric::Device => told.label(Known::Device, text),
+                Metric::FullOs => told.label(Known::Firmware, text),
+                Metric::Protocol => told.label(Known::Protocol, text),
+                Metric::PlayerId => told.label(Known::Player, text),
+                Metric::PlayerType => player = text,
+                Metric::DeliveryType => match text {
+                    "L" => told.label(Known::Delivery, "Live"),
+                    "O" => told.label(Known::Delivery, "VoD"),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        for (known, text) in [(Known::Asset, stream), (Known::Player, player)] {
+            if !told.labels.iter().any(|(told, _)| *told == known) {
+                told.label(known, text);
+            }
+        }
+        if let Some((bits, ms)) = bits {
+            told.sums.bits = u64::try_from(bits).unwrap_or(u64::MAX);
+            told.sums.rated = ms;
+        } else {
+            told.rate =
+                rates.map(|(sum, count)| u64::try_from(sum / 10_000 / i128::from(count)).unwrap_or(0));
+        }
+        told
+    }
+
+    fn label(&mut self, known: Known, value: &str) {
+        if !value.is_empty() {
+            self.labels.push((known, clipped(value, MAX_VALUE)));
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Keeps a part of a line; the whole line, where it was the last that was missing.
+    fn part(&mut self, number: u32, total: u32, text: &str) -> Result<Told, Taken> {
+        let parts = self.parts.entry(number).or_default();
+        if parts.iter().any(|part| part == text) {
+            return Err(Taken::Repeated);
+        }
+        if total <= MAX_PARTS {
+            parts.push(text.to_owned());
+        }
+        let lines: Vec<_> = parts.iter().filter_map(|text| Line::read(text).ok()).collect();
+        let whole = join(&lines).map(|whole| Told::by(&whole));
+        let Ok(whole) = whole else {
+            while self.parts.len() > MAX_SPLIT {
+                self.parts.pop_first();
+            }
+            return Err(Taken::Part);
+        };
+        self.parts.remove(&number);
+        Ok(whole)
     }
 }
 
 // === impl Sums ===
 
 impl Sums {
-    fn of(session: &mut Session, line: &Line<'_>) -> Self {
-        let sum = |metric| integer(line, metric).unwrap_or(0);
-        let playing = sum(Metric::PlayClockTime);
-        let (bits, rated) = match line.field(Metric::AveragedBitRate).and_then(|field| field.typed()) {
-            Some(Ok(Typed::WeightedRate(rate))) => {
-                (u64::try_from(rate.rate_times_ms / 1000).unwrap_or(u64::MAX), rate.ms)
-            }
-            _ => match sum_count(line, Metric::PlayBackBitRate).filter(|(_, count)| *count > 0) {
-                Some((sum, count)) => {
-                    let rate = u64::try_from(sum / 10_000 / i128::from(count)).unwrap_or(0);
-                    (u64::try_from(session.bits(rate, playing)).unwrap_or(0), playing)
-                }
-                None => (0, 0),
-            },
-        };
-        Self {
-            playing,
-            rebuffering: sum(Metric::RebufferTime),
-            seeking: sum(Metric::SeekTime),
-            seeks: sum(Metric::SeekCount),
-            bits,
-            rated,
-            dropped: sum(Metric::DroppedFrames),
-        }
-    }
-
     fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
@@ -373,32 +472,28 @@ fn sequence(line: &Line<'_>) -> Result<u32, Unusable> {
     })
 }
 
-/// ms since the attempt was initialised.
-fn clock(line: &Line<'_>) -> u64 {
-    integer(line, Metric::CurrentClockTime).unwrap_or(0)
-}
-
 /// ms since the line before.
-fn elapsed(line: &Line<'_>) -> u64 {
-    let typed = line.field(Metric::LogInterval).and_then(|field| field.typed());
-    match typed {
+fn elapsed(field: &Field<'_>) -> u64 {
+    match field.typed() {
         Some(Ok(Typed::Decimal(seconds))) => thousandths(seconds.to_f64()),
         Some(Ok(Typed::Integer(seconds))) => u64::try_from(seconds).unwrap_or(0).saturating_mul(1000),
         _ => 0,
     }
 }
 
-fn integer(line: &Line<'_>, metric: Metric) -> Option<u64> {
-    match line.field(metric)?.typed()? {
+fn integer(field: &Field<'_>) -> Option<u64> {
+    match field.typed()? {
         Ok(Typed::Integer(number)) => u64::try_from(number).ok(),
         _ => None,
     }
 }
 
-/// The sum in ten-thousandths, and the number of samples.
-fn sum_count(line: &Line<'_>, metric: Metric) -> Option<(i128, u64)> {
-    match line.field(metric)?.typed()? {
-        Ok(Typed::SumCount(value)) => Some((i128::from(thousandths(value.sum.to_f64())) * 10, value.count)),
+/// The sum in ten-thousandths, and the number of samples, where there are any.
+fn sum_count(field: &Field<'_>) -> Option<(i128, u64)> {
+    match field.typed()? {
+        Ok(Typed::SumCount(value)) if value.count > 0 => {
+            Some((i128::from(thousandths(value.sum.to_f64())) * 10, value.count))
+        }
         _ => None,
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Whatever is booked is a piece, too; so a session's pieces add up to its totals.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::figures::Figures;
 use crate::time::UnixMs;
@@ -33,28 +35,29 @@ impl Piece {
     pub(crate) fn told(at: UnixMs, tells: Vec<(&'static str, u64)>) -> Self {
         Self { tells, ..Self::booked(at, at, Figures::default()) }
     }
+}
 
-    /// As it is stored and shown: `from` and `to` in ms since 1970, and all that is not 0.
-    pub(crate) fn json(&self) -> Value {
-        let mut fields = Map::new();
-        fields.insert("from".to_owned(), self.from.0.into());
-        fields.insert("to".to_owned(), self.to.0.into());
+/// As it is stored and shown: `from` and `to` in ms since 1970, and all that is not 0.
+impl Serialize for Piece {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("from", &self.from.0)?;
+        fields.serialize_entry("to", &self.to.0)?;
         for (name, value) in Figures::NAMES.iter().zip(self.figures.values()).filter(|(_, value)| *value != 0)
         {
-            fields.insert((*name).to_owned(), value.into());
+            fields.serialize_entry(name, &value)?;
         }
         if self.is_aside {
-            fields.insert("aside".to_owned(), true.into());
+            fields.serialize_entry("aside", &true)?;
         }
         if !self.tells.is_empty() {
-            let tells =
-                self.tells.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-            fields.insert("told".to_owned(), Value::Object(tells));
+            let tells: BTreeMap<_, _> = self.tells.iter().copied().collect();
+            fields.serialize_entry("told", &tells)?;
         }
         if let Some(error) = &self.error {
-            fields.insert("error".to_owned(), error.as_str().into());
+            fields.serialize_entry("error", error)?;
         }
-        Value::Object(fields)
+        fields.end()
     }
 }
 
@@ -66,9 +69,10 @@ mod tests {
     fn what_is_stored_and_shown() {
         let figures = Figures { playing_ms: 1500, running: [1; 6], ..Figures::default() };
         let piece = Piece::booked(UnixMs(1000), UnixMs(2500), figures);
-        assert_eq!(piece.json().to_string(), r#"{"from":1000,"playing_ms":1500,"to":2500}"#);
+        let json = |piece: &Piece| serde_json::to_string(piece).unwrap();
+        assert_eq!(json(&piece), r#"{"from":1000,"to":2500,"playing_ms":1500}"#);
         let mut told = Piece::told(UnixMs(7), vec![("discontinuities", 3)]);
         told.error = Some("E1".to_owned());
-        assert_eq!(told.json().to_string(), r#"{"error":"E1","from":7,"to":7,"told":{"discontinuities":3}}"#);
+        assert_eq!(json(&told), r#"{"from":7,"to":7,"told":{"discontinuities":3},"error":"E1"}"#);
     }
 }

@@ -31,8 +31,8 @@ impl Told {
         let received = line::Received::read(text, "192.0.2.1", "192.0.2.0/24").unwrap();
         let context = Self::context(&self.rules, &self.networks, at);
         let session = self.sessions.remove(&received.key());
-        let (session, taken) = received.apply(session, &context, &mut self.ledger).unwrap();
-        self.sessions.extend(session.map(|session| (session.key.clone(), session)));
+        let (session, taken) = received.apply(session.map(Box::new), &context, &mut self.ledger);
+        self.sessions.extend(session.map(|session| (session.key.clone(), *session)));
         taken
     }
 

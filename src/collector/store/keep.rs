@@ -1,16 +1,14 @@
 //! How long what is kept is kept, and how much of it.
 //!
-//! Sums by minute become sums by hour when they are old, in one transaction: each sum is in one of the two tables and
-//! never in both; so it is with the sketches beside them. What comes late for such an hour stands beside it by the minute until its turn comes.
+//! Sums are there by the hour soon after it is over, beside those by the minute (see [`super::fold`]): when minutes are old,
+//! they need only go. So it is with the sketches beside them.
 
-use std::collections::BTreeMap;
-
-use rusqlite::{Transaction, params};
+use rusqlite::params;
 
 use super::StoreError;
-use super::sqlite::{Sqlite, columns, merge_sketches, stored};
-use crate::figures::Figures;
-use crate::sketch::Sketches;
+use super::fold::fold;
+use super::rollup::{By, dimension_from, minute_from};
+use super::sqlite::{Sqlite, stored};
 use crate::time::{HOUR, UnixMs};
 
 /// Most sessions, and most rows of other kinds, that go at once: what comes meanwhile waits for it.
@@ -38,7 +36,8 @@ pub(crate) struct Keep {
 pub(crate) struct Tidied {
     pub(crate) sessions: usize,
     pub(crate) networks: usize,
-    /// Sums by minute that have become sums by hour.
+    /// Sums by minute that were added to sums by hour.
+    pub(crate) folded: usize,
     pub(crate) minutes: usize,
     pub(crate) hours: usize,
 }
@@ -60,22 +59,11 @@ impl Tidied {
     }
 }
 
-/// The table of sums by hour: what [`Sqlite`] calls a minute is the first one of the hour there.
-pub(super) fn hour_table() -> String {
-    let columns: String = columns().map(|name| format!("    {name} INTEGER NOT NULL,\n")).collect();
-    format!(
-        "CREATE TABLE IF NOT EXISTS rollup_hour (\n    dimension INTEGER NOT NULL,\n    minute INTEGER NOT NULL,\n    \
-         value TEXT NOT NULL,\n{columns}    PRIMARY KEY (dimension, minute, value)\n) WITHOUT ROWID;
-         CREATE INDEX IF NOT EXISTS rollup_minute ON rollup (minute);
-         CREATE INDEX IF NOT EXISTS rollup_hour_minute ON rollup_hour (minute);
-         CREATE INDEX IF NOT EXISTS network_timestamp ON network (timestamp);"
-    )
-}
-
-/// Of one step: the oldest first, and whole hours at a time.
+/// Of one step: the oldest first.
 pub(super) fn tidy(store: &mut Sqlite, keep: &Keep, now: UnixMs) -> Result<Tidied, StoreError> {
     let before = |days: u64| now - days.saturating_mul(DAY);
     let mut tidied = Tidied {
+        folded: fold(&mut store.connection, &mut store.border, now, ROWS)?,
         sessions: sessions(store, before(keep.sessions))?,
         networks: networks(store, before(keep.sessions))?,
         minutes: minutes(store, before(keep.minutes))?,
@@ -94,7 +82,7 @@ pub(super) fn tidy(store: &mut Sqlite, keep: &Keep, now: UnixMs) -> Result<Tidie
             tidied.hours = hours(store, before(1))?;
         }
     }
-    if !tidied.is_nothing() {
+    if !(Tidied { folded: 0, ..tidied }).is_nothing() {
         store.connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
     }
     Ok(tidied)
@@ -134,74 +122,56 @@ fn networks(store: &Sqlite, before: UnixMs) -> Result<usize, StoreError> {
 }
 
 fn minutes(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
-    // Hours that are over.
-    let before = stored(before.0 / HOUR * 60);
-    let oldest = "SELECT min(minute) FROM rollup WHERE minute < ?1";
-    let oldest: Option<i64> = store.connection.query_row(oldest, [before], |row| row.get(0))?;
-    let Some(hour) = oldest.map(|minute| minute / 60 * 60) else { return Ok(0) };
-    let names: Vec<_> = columns().collect();
-    let all = |each: &dyn Fn(&String) -> String| names.iter().map(each).collect::<Vec<_>>().join(", ");
-    // Samples of who plays do not add up over minutes; the largest of them is told.
-    let is_sum = |name: &String| Figures::NAMES.contains(&name.as_str());
-    let made = all(&|name| if is_sum(name) { format!("total({name})") } else { format!("max({name})") });
-    let joined = all(&|name| {
-        if is_sum(name) {
-            format!("{name} = {name} + excluded.{name}")
-        } else {
-            format!("{name} = max({name}, excluded.{name})")
-        }
-    });
-    let sql = format!(
-        "INSERT INTO rollup_hour (dimension, minute, value, {names}) SELECT dimension, ?1, value, {made}
-         FROM rollup WHERE minute >= ?1 AND minute < ?1 + 60 GROUP BY dimension, value
-         ON CONFLICT (dimension, minute, value) DO UPDATE SET {joined}",
-        names = names.join(", ")
-    );
-    let transaction = store.connection.transaction()?;
-    transaction.execute(&sql, [hour])?;
-    sketches_by_hour(&transaction, hour)?;
-    let rows = transaction.execute("DELETE FROM rollup WHERE minute >= ?1 AND minute < ?1 + 60", [hour])?;
-    transaction.commit()?;
-    Ok(rows)
+    // Hours that are over, and there by the hour.
+    let from = hour(before).min(store.border.hours_until());
+    if from > store.border.minutes_from {
+        let transaction = store.connection.transaction()?;
+        let border = store.border.without_minutes(from);
+        border.save(&transaction)?;
+        transaction.commit()?;
+        store.border = border;
+    }
+    clear(store, By::Minute, store.border.minutes_from)
 }
 
-/// Sketches have rows beside those of sums, which are found by their minute.
-fn sketches_by_hour(transaction: &Transaction<'_>, hour: i64) -> Result<(), StoreError> {
-    const PLACES: &str =
-        "SELECT dimension, minute, value FROM rollup WHERE minute >= ?1 AND minute < ?1 + 60";
-    let mut all: BTreeMap<(i64, String), Sketches> = BTreeMap::new();
-    {
-        let sql = format!(
-            "SELECT dimension, value, state FROM ({PLACES}) JOIN sketch USING (dimension, minute, value)"
-        );
-        let mut statement = transaction.prepare(&sql)?;
-        let mut rows = statement.query([hour])?;
-        while let Some(row) = rows.next()? {
-            let state: Vec<u8> = row.get(2)?;
-            all.entry((row.get(0)?, row.get(1)?)).or_default().merge(&Sketches::decode(&state)?);
-        }
-    }
-    for ((dimension, value), sketches) in &all {
-        merge_sketches(transaction, "sketch_hour", (*dimension, hour, value), sketches)?;
-    }
-    transaction
-        .execute(&format!("DELETE FROM sketch WHERE (dimension, minute, value) IN ({PLACES})"), [hour])?;
-    Ok(())
-}
-
+/// No minutes are left of what goes.
 fn hours(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
+    clear(store, By::Hour, hour(before).min(store.border.minutes_from))
+}
+
+/// The first minute of an hour.
+const fn hour(at: UnixMs) -> u64 {
+    at.0 / HOUR * 60
+}
+
+/// Takes sums and sketches of before a minute away, some of them; how many rows these were.
+fn clear(store: &mut Sqlite, by: By, before: u64) -> Result<usize, StoreError> {
+    let [of_minutes, of_hours] = &mut store.cleared;
+    let cleared = if by == By::Minute { of_minutes } else { of_hours };
+    if before <= *cleared {
+        return Ok(0);
+    }
     let transaction = store.connection.transaction()?;
-    let mut rows = 0;
-    // Those of sums last: they say which.
-    for table in ["sketch_hour", "rollup_hour"] {
-        let mut statement = transaction.prepare_cached(&format!(
-            "DELETE FROM {table} WHERE (dimension, minute, value) IN (
-                 SELECT dimension, minute, value FROM rollup_hour WHERE minute < ?1
-                 ORDER BY minute, dimension, value LIMIT ?2)"
-        ))?;
-        rows = statement.execute(params![stored(before.0 / HOUR * 60), ROWS])?;
+    let (mut rows, mut first, mut is_done) = (0, 0, false);
+    while rows < ROWS && !is_done {
+        let Some(dimension) = dimension_from(&transaction, by, first)? else {
+            is_done = true;
+            continue;
+        };
+        let oldest = minute_from(&transaction, by, dimension, 0)?;
+        let Some(oldest) = oldest.filter(|oldest| *oldest < stored(before)) else {
+            first = dimension.saturating_add(1);
+            continue;
+        };
+        for table in [by.sketches(), by.sums()] {
+            let sql = format!("DELETE FROM {table} WHERE dimension = ?1 AND minute <= ?2");
+            rows += transaction.prepare_cached(&sql)?.execute([dimension, oldest])?;
+        }
     }
     transaction.commit()?;
+    if is_done {
+        *cleared = before;
+    }
     Ok(rows)
 }
 
@@ -209,10 +179,12 @@ fn hours(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
 mod tests {
     use super::*;
     use crate::book::{Book, Message};
+    use crate::figures::Figures;
     use crate::filters::{ALL_TRAFFIC, Edit, Wanted};
     use crate::labels::Known;
     use crate::rules::Rules;
     use crate::session::line;
+    use crate::sketch::States;
     use crate::store::{Reader, Span, Store};
     use crate::time::Minute;
 
@@ -250,6 +222,7 @@ mod tests {
                 return sum;
             }
             sum.sessions += step.sessions;
+            sum.folded += step.folded;
             sum.minutes += step.minutes;
             sum.hours += step.hours;
         }
@@ -281,7 +254,7 @@ mod tests {
     /// Sketches of each value, over all time.
     fn sketches(directory: &std::path::Path, dimension: u32) -> Vec<(String, Vec<u8>)> {
         let span = Span { filter: ALL_TRAFFIC.0, dimension, from: Minute(0), until: Minute(u64::MAX) };
-        let told = Sqlite::reader(directory).unwrap().sketches(&span, u64::MAX, None).unwrap();
+        let told = Sqlite::reader(directory).unwrap().sketches(&span, u64::MAX, None, States::ALL).unwrap();
         told.into_iter().map(|told| (told.value, told.sketches.encode())).collect()
     }
 

@@ -4,7 +4,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::StoreError;
-use super::sqlite::{SqliteReader, session, stored};
+use super::reader::SqliteReader;
+use super::sqlite::{session, stored};
 use crate::session::{Key, Session};
 use crate::time::UnixMs;
 

@@ -1,12 +1,15 @@
 //! Where sessions and their sums are kept. What [`Store::write`] has returned from outlives the machine.
 
 mod clickhouse;
+mod fold;
 mod grid;
 mod keep;
 mod lookup;
+mod reader;
+mod rollup;
 mod sqlite;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -21,7 +24,7 @@ use crate::figures::Figures;
 use crate::filters::{Filter, FilterId};
 use crate::labels::Dimension;
 use crate::session::{Key, Session};
-use crate::sketch::{Sketches, Unreadable};
+use crate::sketch::{Sketches, States, Unreadable};
 use crate::time::{Minute, UnixMs};
 
 /// Keeps sessions, roll-ups by minute, and measurements of interfaces.
@@ -77,12 +80,14 @@ pub(crate) trait Reader: Send {
     fn grid(&mut self, span: &Span, step: u64, only: Option<&[String]>) -> Result<Vec<Cell>, StoreError>;
 
     /// Sketches of each value of a dimension in each step of so many minutes, merged; steps are counted from 1970. Of
-    /// certain values, where they are named, all together. What has no sample is not told.
+    /// certain values, where they are named, all together. What has no sample is not told, and states that are not wanted
+    /// may be left out.
     fn sketches(
         &mut self,
         span: &Span,
         step: u64,
         only: Option<&[String]>,
+        wanted: States,
     ) -> Result<Vec<Sketched>, StoreError>;
 
     /// Numbers and names of the operators' own dimensions.
@@ -153,20 +158,44 @@ pub(crate) enum StoreError {
     Version { found: i64, expected: i64 },
 }
 
-/// Merges stored sketches, in any order, as [`Reader::sketches`] tells them.
-fn merged(
-    rows: impl Iterator<Item = Result<(Minute, String, Vec<u8>), StoreError>>,
+/// Stored sketches, put together as [`Reader::sketches`] tells them.
+#[derive(Debug)]
+struct Merging {
+    /// In minutes.
     step: u64,
-    is_together: bool,
-) -> Result<Vec<Sketched>, StoreError> {
-    let mut all: BTreeMap<(Minute, String), Sketches> = BTreeMap::new();
-    for row in rows {
-        let (minute, value, state) = row?;
-        let at = Minute((minute.0 / step.max(1)).saturating_mul(step));
-        let value = if is_together { String::new() } else { value };
-        all.entry((at, value)).or_default().merge(&Sketches::decode(&state)?);
+    wanted: States,
+    all: BTreeMap<Minute, HashMap<String, Sketches>>,
+}
+
+// === impl Merging ===
+
+impl Merging {
+    fn new(step: u64, wanted: States) -> Self {
+        Self { step: step.max(1), wanted, all: BTreeMap::new() }
     }
-    Ok(all.into_iter().map(|((at, value), sketches)| Sketched { at, value, sketches }).collect())
+
+    /// In any order.
+    fn add(&mut self, minute: Minute, value: &str, state: &[u8]) -> Result<(), StoreError> {
+        let at = Minute((minute.0 / self.step).saturating_mul(self.step));
+        let step = self.all.entry(at).or_default();
+        if let Some(sketches) = step.get_mut(value) {
+            return Ok(sketches.merge_encoded(state, self.wanted)?);
+        }
+        let mut sketches = Sketches::default();
+        sketches.merge_encoded(state, self.wanted)?;
+        step.insert(value.to_owned(), sketches);
+        Ok(())
+    }
+
+    /// By step, and in a step by value.
+    fn told(self) -> Vec<Sketched> {
+        let told = self.all.into_iter().flat_map(|(at, step)| {
+            let mut step: Vec<_> = step.into_iter().collect();
+            step.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            step.into_iter().map(move |(value, sketches)| Sketched { at, value, sketches })
+        });
+        told.collect()
+    }
 }
 
 // === impl StoreError ===

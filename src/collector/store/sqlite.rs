@@ -4,19 +4,19 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 
-use super::grid::Grid;
-use super::keep::{Keep, Tidied, hour_table, tidy};
-use super::{Cell, Reader, Sketched, Span, Store, StoreError, merged};
+use super::fold::{self, Border};
+use super::keep::{Keep, Tidied, tidy};
+use super::reader::SqliteReader;
+use super::rollup::{self, By};
+use super::{Store, StoreError};
 use crate::book::{Changes, Counts, Place};
-use crate::figures::{Figures, SAMPLES};
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::Dimension;
 use crate::session::story::Piece;
 use crate::session::{Key, Session};
-use crate::sketch::Sketches;
-use crate::time::{Minute, UnixMs};
+use crate::time::UnixMs;
 
 /// Of the tables; a file of another one is not touched.
 const VERSION: i64 = 1;
@@ -29,7 +29,10 @@ pub(super) const MAX_OWN: usize = 100;
 /// How long one connection waits for another.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The tables but for `rollup`, whose columns are those of [`Figures`].
+/// How many statements are kept prepared.
+const STATEMENTS: usize = 64;
+
+/// The tables but for those of sums.
 const TABLES: &str = "
 CREATE TABLE session (
     key     TEXT PRIMARY KEY,
@@ -76,38 +79,23 @@ CREATE TABLE IF NOT EXISTS filter (
 );
 ";
 
-/// Sketches by minute and by hour, made likewise: a row beside those of the sums that have samples. Their merging is not
-/// the database's.
-const SKETCH: &str = "
-CREATE TABLE IF NOT EXISTS sketch (
-    dimension INTEGER NOT NULL,
-    minute    INTEGER NOT NULL,
-    value     TEXT NOT NULL,
-    state     BLOB NOT NULL,
-    PRIMARY KEY (dimension, minute, value)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sketch_hour (
-    dimension INTEGER NOT NULL,
-    minute    INTEGER NOT NULL,
-    value     TEXT NOT NULL,
-    state     BLOB NOT NULL,
-    PRIMARY KEY (dimension, minute, value)
-) WITHOUT ROWID;
+/// Once there to find what is old, and to be written with each sum; made likewise, and taken away likewise.
+const INDEXES: &str = "
+DROP INDEX IF EXISTS rollup_minute;
+DROP INDEX IF EXISTS rollup_hour_minute;
+CREATE INDEX IF NOT EXISTS network_timestamp ON network (timestamp);
 ";
 
 /// The store, for the one that writes.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     pub(super) connection: Connection,
-    add: String,
     /// Numbers of the operators' own dimensions.
     own: HashMap<String, u32>,
-}
-
-/// The store, for those who ask.
-#[derive(Debug)]
-pub(crate) struct SqliteReader {
-    pub(super) connection: Connection,
+    /// As it is stored.
+    pub(super) border: Border,
+    /// Before these minutes there is nothing left of sums by minute and by hour, but for what came late.
+    pub(super) cleared: [u64; 2],
 }
 
 // === impl Sqlite ===
@@ -126,7 +114,6 @@ impl Sqlite {
             0 => {
                 let transaction = connection.transaction()?;
                 transaction.execute_batch(TABLES)?;
-                transaction.execute_batch(&rollup_table())?;
                 transaction.pragma_update(None, "user_version", VERSION)?;
                 transaction.commit()?;
             }
@@ -135,10 +122,15 @@ impl Sqlite {
         }
         connection.execute_batch(STORY)?;
         connection.execute_batch(FILTER)?;
-        connection.execute_batch(&hour_table())?;
-        connection.execute_batch(SKETCH)?;
+        for by in By::ALL {
+            connection.execute_batch(&by.create())?;
+        }
+        connection.execute_batch(fold::TABLE)?;
+        connection.execute_batch(INDEXES)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let border = Border::open(&mut connection)?;
         let own = own_dimensions(&connection)?.into_iter().map(|(id, name)| (name, id)).collect();
-        Ok(Self { connection, add: add_statement(), own })
+        Ok(Self { connection, own, border, cleared: [0; 2] })
     }
 
     /// A connection for those who ask.
@@ -146,7 +138,7 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(directory.join(FILE), flags)?;
         connection.busy_timeout(BUSY)?;
-        Ok(SqliteReader { connection })
+        Ok(SqliteReader::new(connection))
     }
 
     /// Every session, for tests.
@@ -165,25 +157,31 @@ impl Sqlite {
         let transaction = self.connection.transaction()?;
         write_sessions(&transaction, &changes.sessions)?;
         {
-            let mut statement = transaction.prepare_cached(&self.add)?;
+            let mut statement = transaction.prepare_cached(By::Minute.add())?;
             for (Place { filter, dimension, minute, value }, figures) in &changes.rollups {
                 let Some(id) = number(&transaction, own, dimension)? else { continue };
-                let numbers =
-                    [table(*filter, id), stored(minute.0)].into_iter().map(rusqlite::types::Value::from);
-                let value = std::iter::once(rusqlite::types::Value::from(value.clone()));
-                let figures = figures.values().map(rusqlite::types::Value::from);
-                statement.execute(params_from_iter(numbers.chain(value).chain(figures)))?;
+                let (dimension, minute) = (table(*filter, id), minute.0);
+                if self.border.has_minute(minute) {
+                    rollup::add(&mut statement, (dimension, stored(minute), value), figures)?;
+                }
+                if self.border.is_folded(dimension, minute) {
+                    self.border.add_late(&transaction, (dimension, minute, value), figures)?;
+                }
             }
             for (Place { filter, dimension, minute, value }, sketches) in &changes.sketches {
                 let Some(id) = number(&transaction, own, dimension)? else { continue };
-                let place = (table(*filter, id), stored(minute.0), value.as_str());
-                merge_sketches(&transaction, "sketch", place, sketches)?;
+                let (dimension, minute) = (table(*filter, id), minute.0);
+                if self.border.has_minute(minute) {
+                    rollup::merge(&transaction, By::Minute, (dimension, stored(minute), value), sketches)?;
+                }
+                if self.border.is_folded(dimension, minute) {
+                    self.border.merge_late(&transaction, (dimension, minute, value), sketches)?;
+                }
             }
             let mut statement =
                 transaction.prepare_cached("INSERT INTO story (session, pieces) VALUES (?1, ?2)")?;
             for (key, pieces) in &changes.stories {
-                let pieces: Vec<_> = pieces.iter().map(Piece::json).collect();
-                statement.execute(params![key.0, serde_json::Value::from(pieces).to_string()])?;
+                statement.execute(params![key.0, told(key, pieces)?])?;
             }
             for (id, filter) in &changes.filters {
                 let state = filter.as_ref().map(serde_json::to_string).transpose();
@@ -194,7 +192,7 @@ impl Sqlite {
                 )?;
                 if state.is_none() {
                     let (first, last) = (table(*id, 0), table(*id, u32::MAX));
-                    for table in ["rollup", "rollup_hour", "sketch", "sketch_hour"] {
+                    for table in By::ALL.into_iter().flat_map(|by| [by.sums(), by.sketches()]) {
                         let sql = format!("DELETE FROM {table} WHERE dimension BETWEEN ?1 AND ?2");
                         transaction.execute(&sql, [first, last])?;
                     }
@@ -271,144 +269,6 @@ impl Store for Sqlite {
     }
 }
 
-// === impl SqliteReader ===
-
-impl SqliteReader {
-    /// Where sums are: those by minute alone where none by hour lies in the time, which is quicker.
-    fn source(&self, span: &Span) -> Result<&'static str, StoreError> {
-        let sql = "SELECT 1 FROM rollup_hour WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 LIMIT 1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let has_hours = statement.exists(bounds(span))?;
-        Ok(if has_hours { "(SELECT * FROM rollup UNION ALL SELECT * FROM rollup_hour)" } else { "rollup" })
-    }
-}
-
-impl Reader for SqliteReader {
-    fn minutes(&mut self, span: &Span) -> Result<Vec<(Minute, Figures)>, StoreError> {
-        let sql = format!(
-            "SELECT minute, {} FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 GROUP BY minute",
-            sums(),
-            self.source(span)?
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(bounds(span), |row| {
-            let minute: i64 = row.get(0)?;
-            Ok((Minute(u64::try_from(minute).unwrap_or(0)), figures(row)?))
-        })?;
-        rows.map(|row| row.map_err(StoreError::from)).collect()
-    }
-
-    fn values(&mut self, span: &Span) -> Result<Vec<(String, Figures)>, StoreError> {
-        let sql = format!(
-            "SELECT value, {} FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3
-             GROUP BY value ORDER BY value",
-            sums(),
-            self.source(span)?
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(bounds(span), |row| Ok((row.get(0)?, figures(row)?)))?;
-        rows.map(|row| row.map_err(StoreError::from)).collect()
-    }
-
-    fn peaks(&mut self, span: &Span) -> Result<Vec<(String, i64)>, StoreError> {
-        let samples: Vec<_> = (0..SAMPLES).map(|sample| format!("running_{sample}")).collect();
-        let sql = format!(
-            "SELECT value, max(max({})) FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3
-             GROUP BY value ORDER BY value",
-            samples.join(", "),
-            self.source(span)?
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(bounds(span), |row| Ok((row.get(0)?, whole(row, 1)?)))?;
-        rows.map(|row| row.map_err(StoreError::from)).collect()
-    }
-
-    fn grid(&mut self, span: &Span, step: u64, only: Option<&[String]>) -> Result<Vec<Cell>, StoreError> {
-        let condition = only.map_or_else(String::new, |only| {
-            let places: Vec<_> = (4..4 + only.len()).map(|place| format!("?{place}")).collect();
-            format!("AND value IN ({})", places.join(", "))
-        });
-        let columns: Vec<_> = columns().collect();
-        // In this order they lie in the table. Added up here: SQL would do it column by column, in its interpreter.
-        let sql = format!(
-            "SELECT minute, {}, value FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 {condition}
-             ORDER BY dimension, minute, value",
-            columns.join(", "),
-            self.source(span)?
-        );
-        let mut statement = self.connection.prepare(&sql)?;
-        let numbers = bounds(span).into_iter().map(rusqlite::types::Value::from);
-        let values = only.unwrap_or_default().iter().map(|value| rusqlite::types::Value::from(value.clone()));
-        let mut rows = statement.query(params_from_iter(numbers.chain(values)))?;
-        let mut grid = Grid::new(step);
-        while let Some(row) = rows.next()? {
-            let minute: i64 = row.get(0)?;
-            let value = row.get_ref(1 + columns.len())?.as_str().unwrap_or_default();
-            let name = if only.is_some() { "" } else { value };
-            grid.add(Minute(u64::try_from(minute).unwrap_or(0)), name, &figures(row)?);
-        }
-        Ok(grid.cells())
-    }
-
-    fn sketches(
-        &mut self,
-        span: &Span,
-        step: u64,
-        only: Option<&[String]>,
-    ) -> Result<Vec<Sketched>, StoreError> {
-        let condition = only.map_or_else(String::new, |only| {
-            let places: Vec<_> = (4..4 + only.len()).map(|place| format!("?{place}")).collect();
-            format!("AND value IN ({})", places.join(", "))
-        });
-        let from = |table| {
-            format!(
-                "SELECT minute, value, state FROM {table}
-                 WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 {condition}"
-            )
-        };
-        let sql = format!("{} UNION ALL {}", from("sketch"), from("sketch_hour"));
-        let mut statement = self.connection.prepare(&sql)?;
-        let numbers = bounds(span).into_iter().map(rusqlite::types::Value::from);
-        let values = only.unwrap_or_default().iter().map(|value| rusqlite::types::Value::from(value.clone()));
-        let rows = statement.query_map(params_from_iter(numbers.chain(values)), |row| {
-            let minute: i64 = row.get(0)?;
-            Ok((Minute(u64::try_from(minute).unwrap_or(0)), row.get(1)?, row.get(2)?))
-        })?;
-        merged(rows.map(|row| row.map_err(StoreError::from)), step, only.is_some())
-    }
-
-    fn own_dimensions(&mut self) -> Result<Vec<(u32, String)>, StoreError> {
-        own_dimensions(&self.connection)
-    }
-}
-
-/// Merges sketches into the row of a place.
-pub(super) fn merge_sketches(
-    transaction: &Transaction<'_>,
-    table: &str,
-    (dimension, minute, value): (i64, i64, &str),
-    sketches: &Sketches,
-) -> Result<(), StoreError> {
-    let sql = format!("SELECT state FROM {table} WHERE dimension = ?1 AND minute = ?2 AND value = ?3");
-    let mut statement = transaction.prepare_cached(&sql)?;
-    let found: Option<Vec<u8>> =
-        statement.query_row(params![dimension, minute, value], |row| row.get(0)).optional()?;
-    let state = match found {
-        None => sketches.encode(),
-        Some(found) => {
-            let mut all = Sketches::decode(&found)?;
-            all.merge(sketches);
-            all.encode()
-        }
-    };
-    let sql = format!(
-        "INSERT INTO {table} (dimension, minute, value, state) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (dimension, minute, value) DO UPDATE SET state = excluded.state"
-    );
-    transaction.prepare_cached(&sql)?.execute(params![dimension, minute, value, state])?;
-    Ok(())
-}
-
 fn write_sessions(transaction: &Transaction<'_>, sessions: &[Session]) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(
         "INSERT INTO session (key, device, start, ended, missing, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -427,6 +287,11 @@ fn write_sessions(transaction: &Transaction<'_>, sessions: &[Session]) -> Result
         ])?;
     }
     Ok(())
+}
+
+/// Pieces of a story as they are stored.
+pub(super) fn told(key: &Key, pieces: &[Piece]) -> Result<String, StoreError> {
+    serde_json::to_string(pieces).map_err(|error| StoreError::Session { key: key.0.clone(), error })
 }
 
 /// The number of a dimension; one of the operator's own is given one. `None` where there are too many.
@@ -451,7 +316,7 @@ fn number(
     Ok(Some(id))
 }
 
-fn own_dimensions(connection: &Connection) -> Result<Vec<(u32, String)>, StoreError> {
+pub(super) fn own_dimensions(connection: &Connection) -> Result<Vec<(u32, String)>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT id, name FROM dimension ORDER BY id")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.map(|row| row.map_err(StoreError::from)).collect()
@@ -471,61 +336,9 @@ pub(super) fn session(key: String, state: &str) -> Result<Session, StoreError> {
     serde_json::from_str(state).map_err(|error| StoreError::Session { key, error })
 }
 
-/// Columns of sums, in the order of [`Figures::values`].
-pub(super) fn columns() -> impl Iterator<Item = String> {
-    let samples = (0..SAMPLES).map(|sample| format!("running_{sample}"));
-    Figures::NAMES.iter().map(|name| (*name).to_owned()).chain(samples)
-}
-
-fn rollup_table() -> String {
-    let columns: String = columns().map(|name| format!("    {name} INTEGER NOT NULL,\n")).collect();
-    format!(
-        "CREATE TABLE rollup (\n    dimension INTEGER NOT NULL,\n    minute INTEGER NOT NULL,\n    \
-         value TEXT NOT NULL,\n{columns}    PRIMARY KEY (dimension, minute, value)\n) WITHOUT ROWID;"
-    )
-}
-
-fn add_statement() -> String {
-    let names: Vec<_> = columns().collect();
-    let places: Vec<_> = (1..=names.len() + 3).map(|place| format!("?{place}")).collect();
-    let sums: Vec<_> = names.iter().map(|name| format!("{name} = {name} + excluded.{name}")).collect();
-    format!(
-        "INSERT INTO rollup (dimension, minute, value, {}) VALUES ({})
-         ON CONFLICT (dimension, minute, value) DO UPDATE SET {}",
-        names.join(", "),
-        places.join(", "),
-        sums.join(", ")
-    )
-}
-
-/// `total` and not `sum`: that fails where the sum of hostile figures does not fit.
-fn sums() -> String {
-    columns().map(|name| format!("total({name})")).collect::<Vec<_>>().join(", ")
-}
-
 /// What a dimension is called in the table: those of saved filters follow those of all traffic.
 pub(super) fn table(filter: FilterId, dimension: u32) -> i64 {
     i64::from(filter.0.saturating_sub(ALL_TRAFFIC.0.0)) << 32 | i64::from(dimension)
-}
-
-fn bounds(span: &Span) -> [i64; 3] {
-    [table(span.filter, span.dimension), stored(span.from.0), stored(span.until.0)]
-}
-
-fn figures(row: &rusqlite::Row<'_>) -> rusqlite::Result<Figures> {
-    let values: rusqlite::Result<Vec<_>> =
-        (1..=Figures::NAMES.len() + SAMPLES).map(|column| whole(row, column)).collect();
-    Ok(Figures::from_values(values?))
-}
-
-/// A sum; SQLite makes floats of those that do not fit.
-#[expect(clippy::cast_possible_truncation, reason = "what does not fit stays at the end of the range")]
-fn whole(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<i64> {
-    Ok(match row.get_ref(column)? {
-        rusqlite::types::ValueRef::Integer(number) => number,
-        rusqlite::types::ValueRef::Real(number) => number as i64,
-        _ => 0,
-    })
 }
 
 pub(super) fn stored(number: u64) -> i64 {

@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use crate::golden;
 use crate::harness::{Collector, answer, lines_of_the_past, request};
 
-/// Lines that clients send at once.
-const CLIENTS: usize = 4;
+/// Lines that clients send at once: so many that the store gets most of them later.
+const CLIENTS: usize = 16;
 
 /// Attempts as sessions and as roll-ups tell them.
 fn stored(data: &Path) -> (BTreeSet<String>, i64) {
@@ -78,11 +78,11 @@ fn a_full_disk_is_told_and_what_was_answered_stays() {
     assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(refused.head.contains("retry-after: 5"), "{}", refused.head);
     assert_eq!(collector.status()["store_writable"], false);
-    // Questions are answered meanwhile. The last that were answered may have found room in the spool.
+    // Questions are answered meanwhile. The last that were answered may be in the spool alone.
     assert_eq!(collector.ask("/insights/2.4/filters.json?account=1")["1"], "All Traffic");
     let attempts = "/insights/3.0/metrics/attempts?granularity=P1D&days=2";
     let told = collector.ask(attempts)["total"]["metrics"]["attempts"]["count"].as_u64().unwrap();
-    assert!(told <= answered as u64 && told + 100 > answered as u64, "{told} of {answered}");
+    assert!(told > 0 && told <= answered as u64, "{told} of {answered}");
 
     // Somebody makes room.
     assert!(disk.mount("remount,size=64M"));
@@ -147,6 +147,10 @@ fn what_was_answered_outlives_a_kill_and_nothing_counts_twice() {
             sent.extend(all);
             answered.extend(done);
         }
+        // What was in the spool alone is read by the next start.
+        let collector = Collector::start(data.path());
+        read_into_the_store(&collector);
+        collector.kill();
         let (keys, attempts) = stored(data.path());
         let has = |id: &String| keys.contains(&format!("l|box|{id}"));
         let lost: Vec<_> = answered.iter().filter(|id| !has(id)).collect();

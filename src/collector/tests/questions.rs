@@ -125,6 +125,33 @@ fn accounts_filters_and_dimensions() {
 }
 
 #[test]
+fn a_proxy_says_where_a_box_is() {
+    let data = tempfile::tempdir().unwrap();
+    let table = data.path().join("networks.csv");
+    std::fs::write(&table, "network,city\n127.0.0.0/8,Linz\n192.0.2.0/24,Vienna\n").unwrap();
+    let mut command = command(data.path());
+    command.args(["--proxy", "127.0.0.0/8", "--networks"]).arg(&table);
+    let collector = Collector::start_with(command);
+    let from = |told: &str, line: &str| collector.send("GET", &format!("/9.gif?{line}"), told, b"").status;
+    assert_eq!(from("X-Forwarded-For: 198.51.100.1, 192.0.2.7\r\n", "a=I~c=1~d=b~e=0~w=0"), 200);
+    assert_eq!(from("X-Forwarded-For: unknown\r\n", "a=I~c=2~d=c~e=0~w=0"), 200);
+    assert_eq!(collector.quality(CITIES, "Vienna").first(), Some(&1.0));
+    assert_eq!(collector.quality(CITIES, "Linz").first(), Some(&1.0));
+}
+
+#[test]
+fn a_directory_is_one_collectors_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let first = Collector::start(data.path());
+    let output = command(data.path()).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{log}");
+    assert!(log.contains("another collector runs on it"), "{log}");
+    first.kill();
+    assert!(Collector::start(data.path()).stop().success());
+}
+
+#[test]
 fn cities_and_isps_are_those_of_the_operators_table() {
     let data = tempfile::tempdir().unwrap();
     let table = data.path().join("networks.csv");
@@ -307,10 +334,12 @@ fn a_load_of_all_three_ways_arrives_whole() {
     assert_eq!(channels.len(), 3, "{by_channel}");
     for channel in channels {
         // Lines tell no time of day: sent at once, they end in minutes to come.
-        let has_ended = of(channel, "ended_plays", "count") > 5.0;
-        assert!(has_ended || channel["dimension"]["value"] == "lines", "{channel}");
+        let is_lines = channel["dimension"]["value"] == "lines";
+        assert!(is_lines || of(channel, "ended_plays", "count") > 5.0, "{channel}");
         assert!(of(channel, "bitrate", "bps") > 1_500_000.0, "{channel}");
-        assert!((20.0..30.0).contains(&of(channel, "frame_rate", "value")), "{channel}");
+        // At the very end of a minute there is not a whole picture in it.
+        let frame_rate = of(channel, "frame_rate", "value");
+        assert!((20.0..30.0).contains(&frame_rate) || is_lines && frame_rate < 30.0, "{channel}");
     }
     assert_eq!(collector.status()["running_sessions"], 0);
 }

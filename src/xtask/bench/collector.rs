@@ -53,18 +53,29 @@ struct Kept {
     store: Vec<Row>,
 }
 
-/// Measures everything and shows it.
-pub(super) fn show(rounds: usize, sessions: u64, program: Option<PathBuf>) -> Result<(), String> {
+/// Measures everything and shows it; with a store that is full already, only what that is asked.
+pub(super) fn show(
+    rounds: usize,
+    sessions: u64,
+    program: Option<PathBuf>,
+    data: Option<&Path>,
+) -> Result<(), String> {
     let rounds = rounds.max(1);
     let program = match program {
         Some(program) => program,
         None => ui::step("the collector, as its package has it", build)?,
     };
-    ui::title("Lines taken, beside nginx answering with a picture: in turns, on the same 64 connections");
-    let ingest = ingest::measure(&program, rounds)?;
-    print!("{}", text(&ingest));
+    let mut ingest = Vec::new();
+    if data.is_none() {
+        ui::title("Lines taken, beside nginx answering with a picture: in turns, on the same 64 connections");
+        ingest = ingest::measure(&program, rounds)?;
+        print!("{}", text(&ingest));
+    }
     ui::title(&format!("A store with {sessions} sessions of the last 24 hours"));
-    let store = store::measure(&program, rounds, sessions)?;
+    let store = match data {
+        Some(data) => store::of_store(&program, data, rounds, sessions)?,
+        None => store::measure(&program, rounds, sessions)?,
+    };
     print!("{}", text(&store));
     let kept = Kept { machine: table::machine(), rounds, sessions, ingest, store };
     let path = run::target().join("bench-collector.json");

@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Filter};
 use crate::labels::Dimension;
+use crate::sketch::States;
 use crate::store::{Cell, Reader, Span};
 use crate::time::{self, Minute};
 
@@ -92,12 +93,10 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, filters: &[Filter]) -> Answer
     let only = if asked.is_grouped { None } else { only };
     let cells = reader.grid(&span, asked.step, only)?;
     let totals = totals(&cells);
-    let is_sketched = asked.metrics.iter().map(|(_, metric)| metric).chain(&asked.sort_by);
-    let sketched = if is_sketched.into_iter().any(|metric| metric.is_sketched()) {
-        reader.sketches(&span, asked.step, only)?
-    } else {
-        Vec::new()
-    };
+    let metrics = asked.metrics.iter().map(|(_, metric)| metric).chain(&asked.sort_by);
+    let states = metrics.fold(States::NONE, |states, metric| states.and(metric.states()));
+    let sketched =
+        if states == States::NONE { Vec::new() } else { reader.sketches(&span, asked.step, only, states)? };
     Ok(shape::answer(asked, filter, &shape::told(cells, totals, sketched)))
 }
 

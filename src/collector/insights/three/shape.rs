@@ -10,7 +10,7 @@ use super::query::{Asked, key};
 use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Filter};
 use crate::labels::Dimension;
-use crate::sketch::{Kind, Samples, Sketches};
+use crate::sketch::{Kind, Samples, Sketches, States};
 use crate::store::{Cell, Sketched};
 use crate::time::{self, Minute};
 use crate::utc::utc_text;
@@ -78,9 +78,14 @@ metrics! {
 // === impl Metric ===
 
 impl Metric {
-    /// Whether sums are not enough for it.
-    pub(super) const fn is_sketched(self) -> bool {
-        matches!(self, Self::EndedPlays | Self::StartTime | Self::RestartTime | Self::UniqueDevices)
+    /// What it needs beside sums.
+    pub(super) const fn states(self) -> States {
+        match self {
+            Self::EndedPlays | Self::UniqueDevices => States::DEVICES,
+            Self::StartTime => States::of(Kind::Startup),
+            Self::RestartTime => States::of(Kind::Restart),
+            _ => States::NONE,
+        }
     }
 
     fn value(self, of: &One) -> Value {

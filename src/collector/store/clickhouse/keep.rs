@@ -21,6 +21,7 @@ pub(super) fn tidy(client: &Client, keep: &Keep, now: UnixMs) -> Result<Tidied, 
     let today = now.0 / (24 * HOUR);
     let sessions = today.saturating_sub(keep.sessions);
     Ok(Tidied {
+        folded: 0,
         sessions: {
             let dropped = drop_before(client, "session", sessions, true)?;
             drop_before(client, "story", sessions, true)?;

@@ -38,13 +38,12 @@ use self::client::{Client, Row, literal, literals, push_row};
 use self::journal::{Batch, Journal, Piece};
 pub(crate) use self::read::ClickHouseReader;
 use super::keep::{Keep, Tidied};
-use super::sqlite::{FIRST_OWN, MAX_OWN, session, table};
+use super::sqlite::{FIRST_OWN, MAX_OWN, session, table, told};
 use super::{Store, StoreError};
 use crate::book::{Changes, Counts, Place};
 use crate::figures::{Figures, SAMPLES};
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::Dimension;
-use crate::session::story::Piece as StoryPiece;
 use crate::session::{Key, Session};
 use crate::time::{self, HOUR, UnixMs};
 
@@ -213,9 +212,8 @@ impl ClickHouse {
             starts.insert(&session.key, start);
         }
         for (key, pieces) in &changes.stories {
-            let pieces: Vec<_> = pieces.iter().map(StoryPiece::json).collect();
             let start = starts.get(key).map_or("0", String::as_str);
-            push_row(&mut stories, &[&key.0, &version, start, &serde_json::Value::from(pieces).to_string()]);
+            push_row(&mut stories, &[&key.0, &version, start, &told(key, pieces)?]);
         }
         let day = (now.0 / HOUR / 24).to_string();
         for (device, report) in &changes.networks {

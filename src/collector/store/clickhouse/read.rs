@@ -10,9 +10,11 @@ use super::client::{Client, Row, literal, literals};
 use super::{MAX_KEYS, chunks};
 use crate::figures::{Figures, SAMPLES};
 use crate::session::{Key, Session};
+use crate::sketch::States;
 use crate::store::lookup::{BOXES_OF, LOOKED_THROUGH, MAX_STORY, is_in};
-use crate::store::sqlite::{columns, session, table};
-use crate::store::{BoxSeen, Cell, Interface, Lookup, Reader, Sketched, Span, StoreError, Wanted, merged};
+use crate::store::rollup::columns;
+use crate::store::sqlite::{session, table};
+use crate::store::{BoxSeen, Cell, Interface, Lookup, Merging, Reader, Sketched, Span, StoreError, Wanted};
 use crate::time::{self, HOUR, Minute, UnixMs};
 
 /// How far back, in days, the newest sessions are looked for at first, and then.
@@ -127,6 +129,7 @@ impl Reader for ClickHouseReader {
         span: &Span,
         step: u64,
         only: Option<&[String]>,
+        states: States,
     ) -> Result<Vec<Sketched>, StoreError> {
         let condition = match only {
             None => String::new(),
@@ -137,12 +140,13 @@ impl Reader for ClickHouseReader {
             "SELECT minute, value, any(state) FROM sketch WHERE {} GROUP BY minute, value, batch",
             wanted(span, &condition)
         );
-        let rows = self.client.select(&sql)?;
-        let decoded = rows.iter().map(|row| {
+        let mut merging = Merging::new(step, states);
+        for row in self.client.select(&sql)? {
             let wrong = |error| StoreError::ClickHouse(format!("a sketch cannot be read: {error}"));
-            Ok((Minute(row.unsigned(0)), row.text(1), BASE64.decode(row.text(2)).map_err(wrong)?))
-        });
-        merged(decoded, step, only.is_some())
+            let (value, state) = (row.text(1), BASE64.decode(row.text(2)).map_err(wrong)?);
+            merging.add(Minute(row.unsigned(0)), if only.is_some() { "" } else { &value }, &state)?;
+        }
+        Ok(merging.told())
     }
 
     fn own_dimensions(&mut self) -> Result<Vec<(u32, String)>, StoreError> {

@@ -10,7 +10,7 @@
 use super::client::Client;
 use crate::figures::SAMPLES;
 use crate::store::StoreError;
-use crate::store::sqlite::columns;
+use crate::store::rollup::columns;
 
 /// Minutes in a partition of `rollup`, and of `rollup_hour`.
 pub(super) const DAY: u64 = 1440;

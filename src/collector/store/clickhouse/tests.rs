@@ -13,6 +13,7 @@ use crate::filters::Edit;
 use crate::labels::Known;
 use crate::networks::Networks;
 use crate::rules::Rules;
+use crate::sketch::States;
 use crate::store::{Lookup, Reader, Span, Sqlite, Wanted};
 use crate::tests_clickhouse::Server;
 use crate::time::Minute;
@@ -53,13 +54,14 @@ fn told(reader: &mut dyn Reader, filter: FilterId, dimension: u32) -> Told {
         grids: vec![
             reader.grid(&all, 3, None).unwrap(),
             reader.grid(&some, 60, Some(&names)).unwrap(),
+            reader.grid(&all, 60, None).unwrap(),
             reader.grid(&all, 1440, Some(&["none's".to_owned()])).unwrap(),
             reader.grid(&all, 60, Some(&[])).unwrap(),
         ],
         sketches: [
-            reader.sketches(&all, 2, None),
-            reader.sketches(&some, 60, Some(&names)),
-            reader.sketches(&all, 60, Some(&[])),
+            reader.sketches(&all, 2, None, States::ALL),
+            reader.sketches(&some, 60, Some(&names), States::ALL),
+            reader.sketches(&all, 60, Some(&[]), States::ALL),
         ]
         .into_iter()
         .flat_map(Result::unwrap)
@@ -121,13 +123,15 @@ fn filter() -> Edit {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1, max_shrink_iters: 4, ..ProptestConfig::default() })]
 
-    /// However what comes is mixed, repeated, cut into batches and interrupted by restarts, both stores tell the same;
+    /// However what comes is mixed, repeated, cut into batches and interrupted by restarts, and whenever hours are added up,
+    /// both stores tell the same;
     /// nothing is counted twice that is written twice for want of an answer.
     #[test]
     fn both_stores_tell_the_same(
         repeated in prop::collection::btree_set(0_usize..60, 0..8),
         written in prop::collection::btree_set(0_usize..60, 0..8),
         restarted in prop::collection::btree_set(0_usize..60, 0..3),
+        folded in prop::collection::btree_set(0_usize..60, 1..4),
         late in 0_u64..4_000_000,
     ) {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -158,6 +162,11 @@ proptest! {
                 of.take(message, T0 + at, store.as_mut()).unwrap();
                 if written.contains(&number) || restarted.contains(&number) {
                     store.write(&of.take_changes()).unwrap();
+                }
+                if folded.contains(&number) {
+                    // All that comes then comes late.
+                    let keep = Keep { sessions: 100_000, ..Keep::default() };
+                    store.tidy(&keep, T0 + 2 * HOUR).unwrap();
                 }
                 if restarted.contains(&number) {
                     store = open(index);

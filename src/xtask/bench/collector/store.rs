@@ -40,7 +40,13 @@ pub(super) fn measure(program: &Path, rounds: usize, sessions: u64) -> Result<Ve
     rows
 }
 
-fn of_store(program: &Path, data: &Path, rounds: usize, sessions: u64) -> Result<Vec<Row>, String> {
+/// Of a store that is full.
+pub(super) fn of_store(
+    program: &Path,
+    data: &Path,
+    rounds: usize,
+    sessions: u64,
+) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     let mut starts = Vec::new();
     for round in 0..=rounds {

@@ -1,0 +1,491 @@
+//! All sessions that run, and what has changed since it was last written down.
+//!
+//! Pure but for the store that it asks for sessions that have ended. Whoever drives it writes each [`Changes`] in one
+//! transaction and only then answers those who told it; where that fails, the book is opened again from the store, as
+//! after a restart.
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use stbeacon_core::stb::NetworkReport;
+use thiserror::Error;
+
+use crate::figures::Figures;
+use crate::filters::{ALL_TRAFFIC, Edit, Filter, FilterId, MAX_FILTERS, NotDone};
+use crate::labels::Dimension;
+use crate::networks::Networks;
+use crate::rules::Rules;
+use crate::session::story::Piece;
+use crate::session::{Context, Key, Ledger, Session, beat, line, report};
+use crate::sketch::{Sample, Sketches, device_hash};
+use crate::store::{Store, StoreError};
+pub(crate) use crate::tally::Place;
+use crate::tally::Tally;
+use crate::time::{Minute, UnixMs};
+use crate::values::Values;
+
+/// Most sessions that run at once; more are not taken.
+pub(crate) const MAX_LIVE: usize = 1_000_000;
+
+/// Something that was received.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    /// A report of a play-back.
+    Media(Box<report::Received>),
+    /// A report of a network interface.
+    Network { device: String, report: Box<NetworkReport> },
+    /// A line.
+    Line(Box<line::Received>),
+    /// A heartbeat.
+    Beat(Box<beat::Received>),
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Error)]
+pub(crate) enum Refusal {
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] StoreError),
+    #[error("{MAX_LIVE} sessions run; there is no room for another")]
+    Full,
+}
+
+/// What is to be written down.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// As they are now.
+    pub(crate) sessions: Vec<Session>,
+    /// To be added.
+    pub(crate) rollups: BTreeMap<Place, Figures>,
+    /// To be merged with what is there.
+    pub(crate) sketches: BTreeMap<Place, Sketches>,
+    /// What became of sessions, to be added to what is known of them.
+    pub(crate) stories: BTreeMap<Key, Vec<Piece>>,
+    /// Box and measurement.
+    pub(crate) networks: Vec<(String, NetworkReport)>,
+    /// As they are now; one that is `None` is no more.
+    pub(crate) filters: BTreeMap<FilterId, Option<Filter>>,
+    pub(crate) counts: Counts,
+}
+
+/// What has come, since the store was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) reports: i64,
+    pub(crate) lines: i64,
+    pub(crate) heartbeats: i64,
+    /// What was there before.
+    pub(crate) repeated: i64,
+    /// Values of dimensions that were not told apart from others any more.
+    pub(crate) folded: i64,
+}
+
+/// The book.
+#[derive(Debug)]
+pub(crate) struct Book {
+    live: HashMap<Key, Live>,
+    rules: Rules,
+    networks: Networks,
+    beat_interval: u64,
+    /// Before that nobody could be heard.
+    opened: UnixMs,
+    values: Values,
+    filters: Arc<Vec<Filter>>,
+    /// What the next filter is called.
+    next_filter: FilterId,
+    /// Sessions that have changed.
+    touched: Vec<Key>,
+    tally: Tally,
+    changes: Changes,
+}
+
+/// A session that runs, or has ended and was not written since.
+#[derive(Debug)]
+struct Live {
+    session: Box<Session>,
+    is_touched: bool,
+}
+
+// === impl Message ===
+
+impl Message {
+    /// Sessions that it may be of.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        match self {
+            Self::Media(received) => {
+                let (key, other) = received.keys();
+                std::iter::once(key).chain(other).collect()
+            }
+            Self::Network { .. } => Vec::new(),
+            Self::Line(received) => vec![received.key()],
+            Self::Beat(received) => vec![received.key()],
+        }
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Both together.
+    pub(crate) const fn plus(self, more: &Self) -> Self {
+        Self {
+            reports: self.reports.saturating_add(more.reports),
+            lines: self.lines.saturating_add(more.lines),
+            heartbeats: self.heartbeats.saturating_add(more.heartbeats),
+            repeated: self.repeated.saturating_add(more.repeated),
+            folded: self.folded.saturating_add(more.folded),
+        }
+    }
+
+    /// Sets one by its name.
+    pub(crate) fn set(&mut self, name: &str, number: i64) {
+        match name {
+            "reports" => self.reports = number,
+            "lines" => self.lines = number,
+            "heartbeats" => self.heartbeats = number,
+            "repeated" => self.repeated = number,
+            "folded" => self.folded = number,
+            _ => {}
+        }
+    }
+
+    /// Name and number.
+    pub(crate) const fn named(&self) -> [(&'static str, i64); 5] {
+        [
+            ("reports", self.reports),
+            ("lines", self.lines),
+            ("heartbeats", self.heartbeats),
+            ("repeated", self.repeated),
+            ("folded", self.folded),
+        ]
+    }
+}
+
+// === impl Changes ===
+
+impl Changes {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+            && self.rollups.is_empty()
+            && self.networks.is_empty()
+            && self.filters.is_empty()
+            && self.counts == Counts::default()
+    }
+}
+
+// === impl Book ===
+
+impl Book {
+    /// Opens the book at `now` with the sessions that run. `beat_interval` in ms.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(crate) fn open(
+        store: &mut dyn Store,
+        rules: Rules,
+        beat_interval: u64,
+        now: UnixMs,
+    ) -> Result<Self, StoreError> {
+        let mut book = Self::closed(rules, beat_interval, now);
+        book.reopen(store)?;
+        Ok(book)
+    }
+
+    /// A book that nothing is in, until it is opened again from a store that cannot be read yet.
+    pub(crate) fn closed(rules: Rules, beat_interval: u64, now: UnixMs) -> Self {
+        Self {
+            live: HashMap::new(),
+            rules,
+            networks: Networks::default(),
+            beat_interval,
+            opened: now,
+            values: Values::default(),
+            filters: Arc::default(),
+            next_filter: FilterId(ALL_TRAFFIC.0.0 + 1),
+            touched: Vec::new(),
+            tally: Tally::default(),
+            changes: Changes::default(),
+        }
+    }
+
+    /// Tells sessions apart by city and ISP, too, from now on.
+    pub(crate) fn with_networks(self, networks: Networks) -> Self {
+        Self { networks, ..self }
+    }
+
+    /// Forgets what was not written, and goes on from what is.
+    ///
+    /// # Errors
+    /// Where the store cannot be read; the book is as it was.
+    pub(crate) fn reopen(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        let live =
+            |session: Session| (session.key.clone(), Live { session: Box::new(session), is_touched: false });
+        let live = store.running()?.into_iter().map(live).collect();
+        let (filters, next_filter) = store.filters()?;
+        self.live = live;
+        (self.filters, self.next_filter) = (Arc::new(filters), next_filter);
+        (self.touched, self.tally, self.changes) = (Vec::new(), Tally::default(), Changes::default());
+        Ok(())
+    }
+
+    /// Takes the filters as the store has them; nothing may be waiting to be written.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn refresh_filters(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
+        let (filters, next_filter) = store.filters()?;
+        if *self.filters != filters {
+            self.filters = Arc::new(filters);
+        }
+        self.next_filter = next_filter;
+        Ok(())
+    }
+
+    /// Which of these sessions run here.
+    pub(crate) fn live<'k>(&self, keys: impl IntoIterator<Item = Key> + 'k) -> Vec<Key> {
+        keys.into_iter().filter(|key| self.live.contains_key(key)).collect()
+    }
+
+    /// Forgets sessions that another collector goes on with.
+    pub(crate) fn let_go(&mut self, keys: &[Key]) {
+        for key in keys {
+            self.live.remove(key);
+        }
+    }
+
+    /// Sessions that have been silent for too long.
+    pub(crate) fn silent(&self, now: UnixMs) -> Vec<Key> {
+        let is_silent =
+            |live: &Live| live.session.deadline(self.opened).is_some_and(|deadline| deadline <= now);
+        self.live.iter().filter(|(_, live)| is_silent(live)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// What has come since changes were last taken.
+    pub(crate) const fn counts(&self) -> &Counts {
+        &self.changes.counts
+    }
+
+    /// How many sessions run.
+    pub(crate) fn running(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The saved filters.
+    pub(crate) fn filters(&self) -> Arc<Vec<Filter>> {
+        self.filters.clone()
+    }
+
+    /// Adds or removes filters at `now`; gives those that it is about.
+    ///
+    /// # Errors
+    /// See [`NotDone`]; nothing has changed then.
+    pub(crate) fn edit(&mut self, edit: Edit, now: UnixMs) -> Result<Vec<Filter>, NotDone> {
+        let mut filters = (*self.filters).clone();
+        let changed = match edit {
+            Edit::Add(wanted) => {
+                let mut added = Vec::new();
+                for (wanted, id) in wanted.into_iter().zip(self.next_filter.0..) {
+                    let is_taken = |filter: &Filter| filter.wanted.name == wanted.name;
+                    if wanted.name == ALL_TRAFFIC.1 || filters.iter().any(is_taken) {
+                        return Err(NotDone::Taken(wanted.name));
+                    }
+                    if filters.len() >= MAX_FILTERS {
+                        return Err(NotDone::Full);
+                    }
+                    let filter = Filter { id: FilterId(id), made: now, wanted };
+                    filters.push(filter.clone());
+                    added.push(filter);
+                }
+                let saved = added.iter().map(|filter| (filter.id, Some(filter.clone())));
+                self.changes.filters.extend(saved);
+                self.next_filter.0 += u32::try_from(added.len()).unwrap_or(u32::MAX);
+                added
+            }
+            Edit::Remove(id) => {
+                let place = filters.iter().position(|filter| filter.id == id);
+                let removed = filters.remove(place.ok_or(NotDone::Unknown(id.0))?);
+                self.changes.filters.insert(id, None);
+                vec![removed]
+            }
+        };
+        self.filters = Arc::new(filters);
+        Ok(changed)
+    }
+
+    /// Takes a message that came at `now`.
+    ///
+    /// # Errors
+    /// Where it is of no use or there is no room for it; nothing has changed then.
+    pub(crate) fn take(
+        &mut self,
+        message: Message,
+        now: UnixMs,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal> {
+        match message {
+            Message::Media(received) => self.take_media(&received, now, store),
+            Message::Network { device, report } => {
+                self.changes.counts.reports += 1;
+                self.changes.networks.push((device, *report));
+                Ok(())
+            }
+            Message::Line(received) => self.take_line(&received, now, store),
+            Message::Beat(received) => self.take_beat(&received, now, store),
+        }
+    }
+
+    /// Ends sessions that have been silent for too long. One that could not be heard was not silent.
+    pub(crate) fn end_silent(&mut self, now: UnixMs) {
+        for key in self.silent(now) {
+            let Some(mut live) = self.live.remove(&key) else { continue };
+            let mut ledger = Ledger::default();
+            live.session.end_by_silence(&self.context(now), &mut ledger);
+            self.put(live, ledger, now);
+        }
+    }
+
+    /// What has changed since this was last asked. Sessions that have ended are not known here any more afterwards.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        let mut changes = std::mem::take(&mut self.changes);
+        (changes.rollups, changes.sketches) = self.tally.take();
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for key in touched {
+            let Some(live) = self.live.get_mut(&key) else { continue };
+            if live.session.end.is_none() {
+                live.is_touched = false;
+                changes.sessions.push((*live.session).clone());
+            } else if let Some(live) = self.live.remove(&key) {
+                changes.sessions.push(*live.session);
+            }
+        }
+        changes
+    }
+
+    fn take_media(
+        &mut self,
+        received: &report::Received,
+        now: UnixMs,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal> {
+        let (mut key, other) = received.keys();
+        let mut found = self.find(&key, store)?;
+        if let Some(other) =
+            other.filter(|_| found.as_ref().is_some_and(|found| received.is_after(&found.session)))
+        {
+            // Back to where it was before the other one is looked for.
+            self.live.extend(found.take().map(|found| (key, found)));
+            found = self.find(&other, store)?;
+            key = other;
+        }
+        let is_touched = found.as_ref().is_some_and(|found| found.is_touched);
+        let found = found.map(|found| *found.session);
+        let before = found.clone();
+        let mut ledger = Ledger::default();
+        let session = Box::new(received.apply(key, found, &self.context(now), &mut ledger));
+        self.changes.counts.reports += 1;
+        self.changes.counts.repeated += i64::from(before.as_ref() == Some(&*session));
+        self.put(Live { session, is_touched }, ledger, now);
+        Ok(())
+    }
+
+    fn take_line(
+        &mut self,
+        received: &line::Received,
+        now: UnixMs,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal> {
+        let found = self.find(&received.key(), store)?;
+        let is_touched = found.as_ref().is_some_and(|found| found.is_touched);
+        let mut ledger = Ledger::default();
+        let found = found.map(|found| found.session);
+        let (session, taken) = received.apply(found, &self.context(now), &mut ledger);
+        self.changes.counts.lines += 1;
+        self.changes.counts.repeated += i64::from(taken == line::Taken::Repeated);
+        if let Some(session) = session {
+            self.put(Live { session, is_touched }, ledger, now);
+        }
+        Ok(())
+    }
+
+    fn take_beat(
+        &mut self,
+        received: &beat::Received,
+        now: UnixMs,
+        store: &mut dyn Store,
+    ) -> Result<(), Refusal> {
+        let found = self.find(&received.key(), store)?;
+        let is_touched = found.as_ref().is_some_and(|found| found.is_touched);
+        let mut ledger = Ledger::default();
+        let found = found.map(|found| *found.session);
+        let (session, is_news) = received.apply(found, &self.context(now), &mut ledger);
+        self.changes.counts.heartbeats += 1;
+        self.changes.counts.repeated += i64::from(!is_news);
+        self.put(Live { session: Box::new(session), is_touched }, ledger, now);
+        Ok(())
+    }
+
+    /// Takes a session out by its key, whether it runs or has ended; it is to be put back.
+    fn find(&mut self, key: &Key, store: &mut dyn Store) -> Result<Option<Live>, Refusal> {
+        if let Some(live) = self.live.remove(key) {
+            return Ok(Some(live));
+        }
+        let found = store.session(key)?;
+        if found.is_none() && self.live.len() >= MAX_LIVE {
+            return Err(Refusal::Full);
+        }
+        Ok(found.map(|session| Live { session: Box::new(session), is_touched: false }))
+    }
+
+    fn put(&mut self, mut live: Live, ledger: Ledger, now: UnixMs) {
+        let Ledger(minutes, pieces, samples) = ledger;
+        if !pieces.is_empty() {
+            self.changes.stories.entry(live.session.key.clone()).or_default().extend(pieces);
+        }
+        if !minutes.is_empty() {
+            self.count(&live.session, &minutes, &samples, now);
+        }
+        if !std::mem::replace(&mut live.is_touched, true) {
+            self.touched.push(live.session.key.clone());
+        }
+        self.live.insert(live.session.key.clone(), live);
+    }
+
+    /// Counts figures and samples of a session under each of its dimensions.
+    fn count(
+        &mut self,
+        session: &Session,
+        minutes: &BTreeMap<Minute, Figures>,
+        samples: &[(Minute, Sample)],
+        now: UnixMs,
+    ) {
+        let met = self.filters.iter().filter(|filter| filter.wanted.enabled);
+        let met: Vec<_> = met.filter(|filter| filter.wanted.rules.is_met_by(&session.labels)).collect();
+        let device = if samples.is_empty() { 0 } else { device_hash(&session.device) };
+        for (dimension, value) in session.labels.all() {
+            let told = self.values.told_apart(&dimension, value, now);
+            self.changes.counts.folded += i64::from(told != value);
+            let series = self.tally.series(&dimension, told);
+            let counts = |filter: &&&Filter| filter.wanted.advanced || dimension == Dimension::All;
+            let met = met.iter().filter(counts).map(|filter| filter.id);
+            for filter in std::iter::once(ALL_TRAFFIC.0).chain(met) {
+                for (minute, figures) in minutes {
+                    let cell = self.tally.cell(filter, series, *minute);
+                    self.tally.add(cell, figures);
+                }
+                for (minute, sample) in samples {
+                    let cell = self.tally.cell(filter, series, *minute);
+                    self.tally.sample(cell, *sample, device);
+                }
+            }
+        }
+    }
+
+    const fn context(&self, now: UnixMs) -> Context<'_> {
+        Context { now, rules: &self.rules, networks: &self.networks, beat_interval: self.beat_interval }
+    }
+}

@@ -1,0 +1,619 @@
+//! Sums by hour: made of those by minute, ten of them at a time when they are over, and kept beside them.
+//!
+//! Up to a border all minutes are in their hours, whatever comes late for them: that is added to the hour's row in the same
+//! transaction as to the minute's. So an answer made of hours is what one made of their minutes would be. The border
+//! goes on in steps, of which each takes a moment, and so not at once for all dimensions. Who asks reads by the hour up to
+//! the border of the dimension, and minutes from there (see [`Border::parts`]).
+//!
+//! What is older than minutes are kept is there by the hour alone, and counts there alone.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
+
+use super::StoreError;
+use super::rollup::{self, By, columns, dimension_from, figures, merge, minute_from, samples, whole};
+use super::sqlite::stored;
+use crate::figures::{Figures, SAMPLES};
+use crate::sketch::{Sketches, States};
+use crate::time::{MINUTE, Minute, UnixMs};
+
+/// How long after their end minutes are added to their hour: by then most of what they have has come.
+const GRACE: u64 = 5 * MINUTE;
+/// Minutes that are added to their hour together; an hour is made of such.
+const TOGETHER: u64 = 10;
+/// Minutes in an hour.
+const MINUTES: u64 = 60;
+
+/// Where it is written how far this is.
+pub(super) const TABLE: &str = "
+CREATE TABLE IF NOT EXISTS border (
+    id           INTEGER PRIMARY KEY CHECK (id = 0),
+    minutes_from INTEGER NOT NULL,
+    folded_from  INTEGER NOT NULL,
+    folded_until INTEGER NOT NULL,
+    dimension    INTEGER NOT NULL,
+    minute       INTEGER NOT NULL
+);
+";
+
+/// Which sums there are by minute, and which by hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Border {
+    /// From this minute on they are there by minute: the first one of an hour, no later than [`Self::hours_until`].
+    pub(super) minutes_from: u64,
+    /// All minutes before this one are in their hours.
+    from: u64,
+    /// Those of one hour, up to this one, are being added to it: of lower dimensions than this one all, and of this one
+    /// those before this minute.
+    until: u64,
+    next: (i64, u64),
+}
+
+/// Rows that a question reads, of one dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) by: By,
+    pub(super) from: u64,
+    pub(super) until: u64,
+}
+
+// === impl Border ===
+
+impl Border {
+    /// With nothing under way.
+    const fn at(minutes_from: u64, from: u64) -> Self {
+        Self { minutes_from, from, until: from, next: (0, from) }
+    }
+
+    /// As it is stored; made where it is not, in a store of before there was one.
+    pub(super) fn open(connection: &mut Connection) -> Result<Self, StoreError> {
+        if let Some(border) = Self::find(connection)? {
+            return Ok(border);
+        }
+        // In such a store sums are by minute or by hour, and never both. Those by minute in hours that are there by hour
+        // have come late.
+        let newest: Option<i64> =
+            connection.query_row("SELECT max(minute) FROM rollup_hour", [], |row| row.get(0))?;
+        let until = newest.and_then(|newest| u64::try_from(newest).ok()).map_or(0, |hour| hour + MINUTES);
+        let transaction = connection.transaction()?;
+        let mut border = Self::at(0, 0);
+        border.advance(&transaction, until, usize::MAX)?;
+        border.minutes_from = border.hours_until();
+        border.save(&transaction)?;
+        transaction.commit()?;
+        Ok(border)
+    }
+
+    /// For who asks; in the transaction in which the rest is asked.
+    pub(super) fn read(connection: &Connection) -> Result<Self, StoreError> {
+        Ok(Self::find(connection)?.unwrap_or(Self::at(0, 0)))
+    }
+
+    fn find(connection: &Connection) -> Result<Option<Self>, StoreError> {
+        let sql = "SELECT minutes_from, folded_from, folded_until, dimension, minute FROM border";
+        let found = connection.prepare_cached(sql)?.query_row([], |row| {
+            let minute = |column| row.get(column).map(|minute: i64| u64::try_from(minute).unwrap_or(0));
+            let next = (row.get(3)?, minute(4)?);
+            Ok(Self { minutes_from: minute(0)?, from: minute(1)?, until: minute(2)?, next })
+        });
+        Ok(found.optional()?)
+    }
+
+    pub(super) fn save(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        let Self { minutes_from, from, until, next: (dimension, minute) } = *self;
+        transaction.execute(
+            "INSERT OR REPLACE INTO border (id, minutes_from, folded_from, folded_until, dimension, minute)
+             VALUES (0, ?1, ?2, ?3, ?4, ?5)",
+            params![stored(minutes_from), stored(from), stored(until), dimension, stored(minute)],
+        )?;
+        Ok(())
+    }
+
+    /// Before this minute there are whole hours of all dimensions.
+    pub(super) const fn hours_until(&self) -> u64 {
+        hour_of(self.from)
+    }
+
+    /// The same, with none by minute before that one: the first one of an hour, before which there are sums by hour.
+    pub(super) const fn without_minutes(self, before: u64) -> Self {
+        Self { minutes_from: before, ..self }
+    }
+
+    /// Whether a minute's sums are there by minute.
+    pub(super) const fn has_minute(&self, minute: u64) -> bool {
+        minute >= self.minutes_from
+    }
+
+    /// Whether a minute's sums of a dimension are in those by hour.
+    pub(super) const fn is_folded(&self, dimension: i64, minute: u64) -> bool {
+        minute < self.folded_until(dimension)
+    }
+
+    /// All minutes of a dimension before this one are in their hours, and none from it on.
+    const fn folded_until(&self, dimension: i64) -> u64 {
+        let (next, minute) = self.next;
+        if dimension < next {
+            self.until
+        } else if dimension == next {
+            minute
+        } else {
+            self.from
+        }
+    }
+
+    /// Which rows of a dimension tell of a time, in its order; those by hour where that is `by_hour` and all that is in
+    /// them is asked for. An hour that is only there by hour belongs where its first minute does.
+    pub(super) fn parts(&self, dimension: i64, from: Minute, until: Minute, by_hour: bool) -> Vec<Part> {
+        let (from, until) = (from.0, until.0);
+        let part = |by, from, until| Part { by, from, until };
+        let first = from.div_ceil(MINUTES).saturating_mul(MINUTES);
+        let folded = self.folded_until(dimension);
+        let whole = match by_hour {
+            true if folded <= until => folded,
+            true => hour_of(until),
+            false => 0,
+        };
+        let behind = whole.max(until.min(self.minutes_from));
+        let mut parts = if first < behind {
+            vec![
+                part(By::Minute, from.max(self.minutes_from), first),
+                part(By::Hour, first, behind),
+                part(By::Minute, behind.max(self.minutes_from), until),
+            ]
+        } else {
+            vec![part(By::Minute, from.max(self.minutes_from), until)]
+        };
+        parts.retain(|part| part.from < part.until);
+        parts
+    }
+
+    /// Goes on towards a minute by about so many rows; how many there were.
+    fn advance(
+        &mut self,
+        transaction: &Transaction<'_>,
+        until: u64,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        let mut rows = 0;
+        while self.from < until && rows < most {
+            if self.from == self.until {
+                let Some(oldest) = oldest(transaction, self.from)?.filter(|oldest| *oldest < until) else {
+                    *self = Self::at(self.minutes_from, until);
+                    break;
+                };
+                let from = self.from.max(oldest / TOGETHER * TOGETHER);
+                *self = Self::at(self.minutes_from, from);
+                self.until = until.min(hour_of(from).saturating_add(MINUTES));
+            }
+            match dimension_from(transaction, By::Minute, self.next.0)? {
+                None => *self = Self::at(self.minutes_from, self.until),
+                Some(dimension) => {
+                    let minutes = (self.folded_until(dimension), self.until);
+                    let (count, behind) = fold_some(transaction, dimension, minutes, most - rows)?;
+                    rows += count;
+                    self.next = if behind < self.until {
+                        (dimension, behind)
+                    } else {
+                        (dimension.saturating_add(1), self.from)
+                    };
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Adds what has come late for a minute to its hour, after it was added to its minute.
+    pub(super) fn add_late(
+        &self,
+        transaction: &Transaction<'_>,
+        (dimension, minute, value): (i64, u64, &str),
+        figures: &Figures,
+    ) -> Result<(), StoreError> {
+        let hour = hour_of(minute);
+        let place = (dimension, stored(hour), value);
+        let mut add = transaction.prepare_cached(By::Hour.add())?;
+        if !self.has_minute(minute) {
+            rollup::add(&mut add, place, figures)?;
+            return Ok(());
+        }
+        // The largest sample of the hour is one of whole minutes.
+        let running = largest(transaction, dimension, value, minute..minute + 1)?;
+        rollup::add(&mut add, place, &Figures { running, ..*figures })?;
+        if figures.running.iter().any(|running| *running < 0) {
+            // It may have been the one that has become less.
+            let folded = hour..self.folded_until(dimension).min(hour + MINUTES);
+            let running = largest(transaction, dimension, value, folded)?;
+            let set: Vec<_> = samples().zip(4..).map(|(name, place)| format!("{name} = ?{place}")).collect();
+            let sql = format!(
+                "UPDATE rollup_hour SET {} WHERE dimension = ?1 AND minute = ?2 AND value = ?3",
+                set.join(", ")
+            );
+            let place = [Value::from(dimension), Value::from(stored(hour)), Value::from(value.to_owned())];
+            let values = place.into_iter().chain(running.map(Value::from));
+            transaction.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+        }
+        Ok(())
+    }
+
+    /// Merges what has come late for a minute into its hour.
+    pub(super) fn merge_late(
+        &self,
+        transaction: &Transaction<'_>,
+        (dimension, minute, value): (i64, u64, &str),
+        sketches: &Sketches,
+    ) -> Result<(), StoreError> {
+        merge(transaction, By::Hour, (dimension, stored(hour_of(minute)), value), sketches)
+    }
+}
+
+/// The first minute of the hour that a minute is in.
+const fn hour_of(minute: u64) -> u64 {
+    minute / MINUTES * MINUTES
+}
+
+/// A step towards the last minutes that are over, of about so many rows; how many there were.
+pub(super) fn fold(
+    connection: &mut Connection,
+    border: &mut Border,
+    now: UnixMs,
+    most: usize,
+) -> Result<usize, StoreError> {
+    let until = (now - GRACE).minute().0 / TOGETHER * TOGETHER;
+    if border.from >= until {
+        return Ok(0);
+    }
+    let transaction = connection.transaction()?;
+    let mut advanced = *border;
+    let rows = advanced.advance(&transaction, until, most)?;
+    advanced.save(&transaction)?;
+    transaction.commit()?;
+    *border = advanced;
+    Ok(rows)
+}
+
+/// The oldest minute that has sums, of any dimension, from this one on.
+fn oldest(transaction: &Transaction<'_>, from: u64) -> Result<Option<u64>, StoreError> {
+    let (mut first, mut oldest) = (0, None::<i64>);
+    while let Some(dimension) = dimension_from(transaction, By::Minute, first)? {
+        let minute = minute_from(transaction, By::Minute, dimension, stored(from))?;
+        oldest = oldest.into_iter().chain(minute).min();
+        first = dimension.saturating_add(1);
+    }
+    Ok(oldest.and_then(|oldest| u64::try_from(oldest).ok()))
+}
+
+/// Adds minutes of a dimension, all in one hour, to that, as many as have about so many rows; how many these were, and the
+/// minute behind the last one.
+fn fold_some(
+    transaction: &Transaction<'_>,
+    dimension: i64,
+    (from, end): (u64, u64),
+    most: usize,
+) -> Result<(usize, u64), StoreError> {
+    let (mut count, mut behind) = (0, end);
+    let mut sums: BTreeMap<String, Figures> = BTreeMap::new();
+    {
+        let columns: Vec<_> = columns().collect();
+        let sql = format!(
+            "SELECT minute, {}, value FROM rollup WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3
+             ORDER BY dimension, minute, value",
+            columns.join(", ")
+        );
+        let mut statement = transaction.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![dimension, stored(from), stored(end)])?;
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            let minute: i64 = row.get(0)?;
+            if count >= most && last != Some(minute) {
+                behind = u64::try_from(minute).unwrap_or(end);
+                break;
+            }
+            (count, last) = (count + 1, Some(minute));
+            let value = row.get_ref(1 + columns.len())?.as_str().unwrap_or_default();
+            match sums.get_mut(value) {
+                Some(sum) => sum.follow(&figures(row)),
+                None => _ = sums.insert(value.to_owned(), figures(row)),
+            }
+        }
+    }
+    let hour = stored(hour_of(from));
+    let mut add = transaction.prepare_cached(By::Hour.add())?;
+    for (value, sum) in &sums {
+        rollup::add(&mut add, (dimension, hour, value), sum)?;
+    }
+    let mut all: BTreeMap<String, Sketches> = BTreeMap::new();
+    {
+        let sql = "SELECT value, state FROM sketch WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3";
+        let mut statement = transaction.prepare_cached(sql)?;
+        let mut rows = statement.query(params![dimension, stored(from), stored(behind)])?;
+        while let Some(row) = rows.next()? {
+            let state = row.get_ref(1)?.as_blob().unwrap_or_default();
+            all.entry(row.get(0)?).or_default().merge_encoded(state, States::ALL)?;
+        }
+    }
+    for (value, sketches) in &all {
+        merge(transaction, By::Hour, (dimension, hour, value), sketches)?;
+    }
+    Ok((count, behind))
+}
+
+/// The largest samples of minutes that a value has sums in.
+fn largest(
+    transaction: &Transaction<'_>,
+    dimension: i64,
+    value: &str,
+    minutes: Range<u64>,
+) -> Result<[i64; SAMPLES], StoreError> {
+    let largest: Vec<_> = samples().map(|name| format!("max({name})")).collect();
+    // Each one named, so that nothing but them is read.
+    let places: Vec<_> = minutes.clone().zip(3..).map(|(_, place)| format!("?{place}")).collect();
+    let sql = format!(
+        "SELECT {} FROM rollup WHERE dimension = ?1 AND value = ?2 AND minute IN ({})",
+        largest.join(", "),
+        places.join(", ")
+    );
+    let place = [Value::from(dimension), Value::from(value.to_owned())];
+    let minutes = minutes.map(|minute| Value::from(stored(minute)));
+    let mut statement = transaction.prepare_cached(&sql)?;
+    let largest = |row: &Row<'_>| Ok(std::array::from_fn(|column| whole(row, column)));
+    Ok(statement.query_row(params_from_iter(place.into_iter().chain(minutes)), largest)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::book::{Changes, Place};
+    use crate::filters::ALL_TRAFFIC;
+    use crate::labels::{Dimension, Known};
+    use crate::sketch::{Kind, Sample};
+    use crate::store::{ALL_TIME, Keep, Reader, Span, Sqlite, Store};
+
+    /// The first minute of an hour.
+    const FIRST: u64 = 28_333_320;
+    /// How many hours all is in.
+    const HOURS: u64 = 3;
+
+    /// What may happen.
+    #[derive(Debug, Clone)]
+    enum Event {
+        Sums {
+            of: usize,
+            minute: u64,
+            value: usize,
+            attempts: i64,
+            running: i64,
+        },
+        Sample {
+            of: usize,
+            minute: u64,
+            value: usize,
+            sample: u32,
+        },
+        /// So many minutes have gone by since the first one; a step of so many rows.
+        Fold {
+            minutes: u64,
+            most: usize,
+        },
+        Restart,
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        // Few places, so that they are met again.
+        let minute = || {
+            (0..HOURS, prop::sample::select(vec![0, 1, 29, 59]))
+                .prop_map(|(hour, minute)| hour * MINUTES + minute)
+        };
+        let place = || (prop_oneof![Just(0_usize), Just(1), Just(1), Just(2)], minute(), 0..3_usize);
+        prop_oneof![
+            8 => (place(), -2..9_i64, -2..9_i64).prop_map(|((of, minute, value), attempts, running)| {
+                Event::Sums { of, minute, value, attempts, running }
+            }),
+            3 => (place(), 0..5_000_u32)
+                .prop_map(|((of, minute, value), sample)| Event::Sample { of, minute, value, sample }),
+            4 => (60..HOURS * MINUTES + 10, 1..9_usize)
+                .prop_map(|(minutes, most)| Event::Fold { minutes, most }),
+            1 => Just(Event::Restart),
+        ]
+    }
+
+    fn place(of: usize, minute: u64, value: usize) -> Place {
+        let dimension = [Dimension::All, Dimension::Known(Known::Asset), Dimension::Own("tag".to_owned())];
+        Place {
+            filter: ALL_TRAFFIC.0,
+            dimension: dimension[of].clone(),
+            minute: Minute(FIRST + minute),
+            value: if of == 0 { String::new() } else { format!("v{value}") },
+        }
+    }
+
+    /// The writing end of a store that need not outlive the machine.
+    fn open(directory: &std::path::Path) -> Sqlite {
+        let store = Sqlite::open(directory).unwrap();
+        store.connection.pragma_update(None, "synchronous", "off").unwrap();
+        store
+    }
+
+    fn write(store: &mut Sqlite, event: &Event) {
+        let mut changes = Changes::default();
+        match event {
+            Event::Sums { of, minute, value, attempts, running } => {
+                let running = std::array::from_fn(|sample| if sample < 2 { *running } else { 0 });
+                let figures = Figures { attempts: *attempts, running, ..Figures::default() };
+                changes.rollups.insert(place(*of, *minute, *value), figures);
+            }
+            Event::Sample { of, minute, value, sample } => {
+                // A sample never comes without sums.
+                changes
+                    .rollups
+                    .insert(place(*of, *minute, *value), Figures { plays: 1, ..Figures::default() });
+                let sketches = changes.sketches.entry(place(*of, *minute, *value)).or_default();
+                sketches.add(Sample::of(Kind::Startup, (*sample).into(), 3), "box");
+                sketches.add(Sample::Device, &sample.to_string());
+            }
+            Event::Fold { .. } | Event::Restart => {}
+        }
+        store.write(&changes).unwrap();
+    }
+
+    /// What is told of a span: in certain steps, and by the minute where that is `is_fine`.
+    fn told(reader: &mut dyn Reader, span: &Span, steps: &[u64], is_fine: bool) -> Vec<String> {
+        let without_samples = |(value, figures): &(String, Figures)| {
+            (value.clone(), Figures { running: [0; SAMPLES], ..*figures })
+        };
+        let values = reader.values(span).unwrap();
+        let mut told = vec![
+            format!("{:?}", values.iter().map(without_samples).collect::<Vec<_>>()),
+            format!("{:?}", reader.peaks(span).unwrap()),
+        ];
+        let (one, two) = (["v1".to_owned()], ["v0".to_owned(), "v2".to_owned()]);
+        for step in steps {
+            for only in [None, Some(one.as_slice()), Some(two.as_slice())] {
+                // The largest samples of several values together are known by the minute alone.
+                if is_fine || only.is_none_or(|only| only.len() == 1) {
+                    told.push(format!("{step} {:?}", reader.grid(span, *step, only).unwrap()));
+                }
+                let sketches = reader.sketches(span, *step, only, States::ALL).unwrap();
+                let sketches = sketches.iter().map(|told| (told.at, &told.value, told.sketches.encode()));
+                told.push(format!("{step} {:?}", sketches.collect::<Vec<_>>()));
+            }
+        }
+        if is_fine {
+            told.push(format!("{:?}", reader.minutes(span).unwrap()));
+        }
+        told
+    }
+
+    fn number_of(of: usize) -> u32 {
+        [0, Known::Asset.id(), super::super::sqlite::FIRST_OWN][of]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+        /// However late it comes, and wherever hours are being added up meanwhile: an answer from hours and minutes is
+        /// the answer from minutes alone, and when minutes are gone the answer from hours alone.
+        #[test]
+        fn an_answer_from_hours_is_the_answer_from_their_minutes(
+            events in prop::collection::vec((event(), 0..3_usize, 0..HOURS * MINUTES, 1..HOURS * MINUTES), 30..90),
+        ) {
+            let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+            let [mut minutes, mut hours] = directories.each_ref().map(|directory| open(directory.path()));
+            // Numbers are given in the order in which they are met.
+            let first = Event::Sums { of: 2, minute: 0, value: 0, attempts: 1, running: 1 };
+            [&mut minutes, &mut hours].into_iter().for_each(|store| write(store, &first));
+            let mut readers = directories.each_ref().map(|directory| Sqlite::reader(directory.path()).unwrap());
+            for (number, (event, of, from, length)) in events.iter().enumerate() {
+                match event {
+                    Event::Fold { minutes, most } => {
+                        let now = Minute(FIRST + minutes).start();
+                        fold(&mut hours.connection, &mut hours.border, now, *most).unwrap();
+                    }
+                    Event::Restart => hours = open(directories[1].path()),
+                    _ => [&mut minutes, &mut hours].into_iter().for_each(|store| write(store, event)),
+                }
+                let from = Minute(FIRST + from);
+                let until = Minute(from.0 + length);
+                let span = Span { filter: ALL_TRAFFIC.0, dimension: number_of(*of), from, until };
+                let step = [60, 7, ALL_TIME, 120, 1][number % 5];
+                let [one, other] = readers.each_mut().map(|reader| told(reader, &span, &[step], true));
+                prop_assert_eq!(one, other, "{:?}", hours.border);
+            }
+            let all = |of| Span { filter: ALL_TRAFFIC.0, dimension: number_of(of), from: Minute(0), until: Minute(u64::MAX) };
+            let now = Minute(FIRST + 24 * 60 + HOURS * MINUTES + 5).start();
+            while !hours.tidy(&Keep { minutes: 1, ..Keep::default() }, now).unwrap().is_nothing() {}
+            for of in 0..3 {
+                let [one, other] = readers.each_mut().map(|reader| told(reader, &all(of), &[60, 120, ALL_TIME], false));
+                prop_assert_eq!(one, other, "{:?}", hours.border);
+            }
+            let left: i64 = hours.connection.query_row("SELECT count(*) FROM rollup", [], |row| row.get(0)).unwrap();
+            prop_assert_eq!(left, 0);
+            // Sums count, however late they come.
+            for (event, ..) in &events {
+                [&mut minutes, &mut hours].into_iter().for_each(|store| write(store, event));
+            }
+            for of in 0..3 {
+                let [one, other] = readers.each_mut().map(|reader| {
+                    let values = reader.values(&all(of)).unwrap().into_iter();
+                    values.map(|(value, figures)| (value, figures.attempts, figures.plays)).collect::<Vec<_>>()
+                });
+                prop_assert_eq!(one, other);
+            }
+        }
+
+        /// Each minute is told once, by its hour where all that is in that is asked for.
+        #[test]
+        fn parts_are_all_that_is_asked_for(
+            minutes_from in 0..4_u64, whole in 0..4_u64, more in (0..6_u64, 0..=60_u64), next in (0..3_i64, 0..60_u64),
+            from in 0..600_u64, length in 0..600_u64, by_hour: bool,
+        ) {
+            let at = (minutes_from + whole) * 60 + more.0 * 10;
+            let mut border = Border::at(minutes_from * 60, at);
+            border.until = (at + more.1).min(hour_of(at) + 60);
+            border.next = (next.0, (at + next.1).min(border.until));
+            let until = from + length;
+            let parts = border.parts(1, Minute(from), Minute(until), by_hour);
+            let folded = match next.0 { 0 => border.from, 1 => border.next.1, _ => border.until };
+            for minute in 0..1_300_u64 {
+                let hour = minute / 60 * 60;
+                prop_assert_eq!(border.is_folded(1, minute), minute < folded);
+                let telling: Vec<_> = parts
+                    .iter()
+                    .filter(|part| match part.by {
+                        By::Minute => border.has_minute(minute) && (part.from..part.until).contains(&minute),
+                        By::Hour => minute < folded && (part.from..part.until).contains(&hour),
+                    })
+                    .map(|part| part.by)
+                    .collect();
+                let is_whole = minute < folded && from <= hour && (hour + 60).min(folded) <= until;
+                let expected: &[By] = if !border.has_minute(minute) {
+                    if (from..until).contains(&hour) { &[By::Hour] } else { &[] }
+                } else if by_hour && is_whole {
+                    &[By::Hour]
+                } else if (from..until).contains(&minute) {
+                    &[By::Minute]
+                } else {
+                    &[]
+                };
+                prop_assert_eq!(telling.as_slice(), expected, "minute {} of {:?} {:?}", minute, border, &parts);
+            }
+            prop_assert!(parts.windows(2).all(|two| two[0].until <= two[1].from));
+        }
+    }
+
+    /// A store of before there was a border: an hour that was made of its minutes, and what has come late for it.
+    #[test]
+    fn an_older_store_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = open(directory.path());
+        for minute in [0, 70] {
+            write(&mut store, &Event::Sums { of: 1, minute, value: 0, attempts: 5, running: 3 });
+        }
+        let batch = "UPDATE rollup SET minute = minute / 60 * 60;
+             INSERT INTO rollup_hour SELECT * FROM rollup WHERE minute < 28333380;
+             UPDATE rollup SET attempts = 2, minute = minute + 1 WHERE minute < 28333380;
+             DROP TABLE border; CREATE INDEX rollup_minute ON rollup (minute);";
+        store.connection.execute_batch(batch).unwrap();
+        drop(store);
+        let mut store = open(directory.path());
+        let span = Span {
+            filter: ALL_TRAFFIC.0,
+            dimension: Known::Asset.id(),
+            from: Minute(FIRST),
+            until: Minute(FIRST + 60),
+        };
+        for _ in 0..3 {
+            let values = Sqlite::reader(directory.path()).unwrap().values(&span).unwrap();
+            assert_eq!(values.iter().map(|(_, figures)| figures.attempts).collect::<Vec<_>>(), [7]);
+            while !store.tidy(&Keep::default(), Minute(FIRST + 200).start()).unwrap().is_nothing() {}
+            store = open(directory.path());
+        }
+        let rows = |sql| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(rows("SELECT count(*) FROM rollup"), 1, "what was late went into its hour");
+        assert_eq!(rows("SELECT count(*) FROM rollup_hour"), 2);
+    }
+}
