@@ -12,8 +12,7 @@ use crate::{run, ui};
 /// How much more instructions than at the last blessing are too many, in per mille.
 const TOLERANCE: u64 = 30;
 
-/// How often the plug-in is measured at the most. Now and then, in one start of a player of
-/// several, the thread that streams does some 300 000 instructions more than in the others, whatever the number of buffers.
+/// How often the plug-in is measured at the most: how much a start of a player does is not the same each time.
 const TRIES: usize = 3;
 
 /// What the plug-in adds to a push, by this name.

@@ -265,7 +265,7 @@ fn per_buffer(
     elements: usize,
     [few, many]: [u64; 2],
 ) -> Result<u64, String> {
-    let count = |buffers| collected(tracer, variant, &worst(buffers, elements));
+    let count = |buffers| least(tracer, variant, &worst(buffers, elements));
     let (short, long) = (count(few)?, count(many)?);
     // The thread that streams is the one that has more to do with more buffers. It need not be the one that has the
     // most to do: starting takes tens of millions of instructions.
@@ -278,6 +278,16 @@ fn per_buffer(
             variant.name
         )),
     }
+}
+
+/// Instructions of each thread, of two runs. Now and then, in one start of a player of several, the thread that streams
+/// does some 300 000 instructions more than in the others, whatever the number of buffers.
+fn least(tracer: &Path, variant: Variant, pipeline: &str) -> Result<BTreeMap<OsString, u64>, String> {
+    let mut least = collected(tracer, variant, pipeline)?;
+    for (thread, again) in collected(tracer, variant, pipeline)? {
+        least.entry(thread).and_modify(|once| *once = again.min(*once)).or_insert(again);
+    }
+    Ok(least)
 }
 
 /// Instructions of each thread.
