@@ -256,14 +256,18 @@ impl Sink {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Under the pad's stream lock, so that nobody else counts meanwhile: a load and a store are enough.
     fn reach(&self, buffer: &gst::BufferRef) {
-        let reached = self.reached.fetch_add(1, Ordering::Relaxed) + 1;
+        let reached = self.reached.load(Ordering::Relaxed) + 1;
+        self.reached.store(reached, Ordering::Relaxed);
         guard::panic_on_demand(reached);
         if matches!(self.content.load(Ordering::Relaxed), 2 | 4 | 5) {
-            self.fed.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+            let fed = self.fed.load(Ordering::Relaxed);
+            self.fed.store(fed + buffer.size() as u64, Ordering::Relaxed);
         }
         if let Some(pts) = buffer.pts().map(gst::ClockTime::nseconds) {
-            let last = self.newest.swap(pts, Ordering::Relaxed);
+            let last = self.newest.load(Ordering::Relaxed);
+            self.newest.store(pts, Ordering::Relaxed);
             let duration = buffer.duration().map_or(0, gst::ClockTime::nseconds);
             let step = if last == NONE { 0 } else { pts.abs_diff(last) };
             self.step.store(step.max(duration), Ordering::Relaxed);
