@@ -25,7 +25,7 @@ within the same seconds, and shows a table; the figures are kept as JSON in targ
 machine's load does not change, instructions and allocations, against src/bench/gates.json.
 
 Usage: cargo xtask bench [--gates | --bless]
-       cargo xtask bench tracer [--rounds N]
+       cargo xtask bench tracer [--rounds N] [--tracers FILE]
        cargo xtask bench peers [--rounds N]
        cargo xtask bench collector [--rounds N] [--sessions N] [--data DIR]
 
@@ -46,6 +46,8 @@ Options:
                a store that `stbeacon-collector bench-fill` has filled with so many: only that is measured, and it stays
       --program FILE
                the collector that is measured [default: it is built]
+      --tracers FILE
+               libgstrstracers.so, built from the crate gst-plugin-tracers: its tracers are measured, too
       --gates  only the gates, without any clock: what `cargo xtask test bench` runs
       --bless  sets the gates to what was measured now
   -h, --help   this text
@@ -57,7 +59,7 @@ that the gates were measured with, that gate is left out, and the output says so
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let (mut only_gates, mut bless, mut only_tracer, mut only_peers) = (false, false, false, false);
     let (mut only_collector, mut sessions, mut program) = (false, collector::SESSIONS, None);
-    let mut data: Option<std::path::PathBuf> = None;
+    let (mut data, mut foreign) = (None::<std::path::PathBuf>, None::<std::path::PathBuf>);
     let mut rounds = overhead::ROUNDS;
     while let Some(arg) = args.next()? {
         match arg {
@@ -69,6 +71,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("bless") => bless = true,
             Long("rounds") => rounds = args.value()?.parse()?,
             Long("sessions") => sessions = args.value()?.parse()?,
+            Long("tracers") => foreign = Some(args.value()?.into()),
             Long("data") => data = Some(args.value()?.into()),
             Long("program") => program = Some(args.value()?.into()),
             Value(name) if name == "tracer" => only_tracer = true,
@@ -79,7 +82,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     }
     system::ensure(Needs::All)?;
     if only_tracer {
-        overhead::show(rounds)?;
+        overhead::show(rounds, foreign.as_deref())?;
         return Ok(Gates::read()?.check_tracer()?);
     }
     if only_peers {
@@ -94,7 +97,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     if !only_gates {
         show_times()?;
         peers::show(rounds)?;
-        overhead::show(rounds)?;
+        overhead::show(rounds, foreign.as_deref())?;
     }
     Ok(check_gates()?)
 }

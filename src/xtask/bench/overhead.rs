@@ -29,22 +29,66 @@ struct Variant {
     way: Way,
     /// `GST_TRACERS` besides.
     tracers: &'static str,
+    /// They are in a plug-in that comes neither with GStreamer nor with us.
+    is_foreign: bool,
 }
 
 const fn peer(name: &'static str, tracers: &'static str) -> Variant {
-    Variant { name, way: Way::Unwatched, tracers }
+    Variant { name, way: Way::Unwatched, tracers, is_foreign: false }
+}
+
+const fn ours(name: &'static str, way: Way) -> Variant {
+    Variant { name, way, tracers: "", is_foreign: false }
+}
+
+const fn foreign(name: &'static str, tracers: &'static str) -> Variant {
+    Variant { name, way: Way::Unwatched, tracers, is_foreign: true }
 }
 
 /// The first is what the others are held against; the second shows how far apart two of the same are.
 const VARIANTS: [Variant; 7] = [
     peer("nobody", ""),
     peer("nobody, again", ""),
-    Variant { name: "stbeacon, GST_TRACERS", way: Way::Tracers, tracers: "" },
-    Variant { name: "stbeacon, LD_PRELOAD", way: Way::Preload, tracers: "" },
+    ours("stbeacon, GST_TRACERS", Way::Tracers),
+    ours("stbeacon, LD_PRELOAD", Way::Preload),
     peer("stats", "stats"),
     peer("latency(flags=element)", "latency(flags=element)"),
     peer("rusage", "rusage"),
 ];
+
+/// Those of the crate gst-plugin-tracers, where it is at hand. What they find they write to a file.
+const FOREIGN: [Variant; 3] = [
+    foreign("pad-push-timings", "pad-push-timings(file=/dev/null)"),
+    foreign("buffer-lateness", "buffer-lateness(file=/dev/null)"),
+    foreign("queue-levels", "queue-levels(file=/dev/null)"),
+];
+
+/// What watches.
+pub(super) struct Plugins {
+    ours: PathBuf,
+    /// The directory of the crate gst-plugin-tracers' plug-in.
+    foreign: Option<PathBuf>,
+}
+
+// === impl Plugins ===
+
+impl Plugins {
+    fn directory(plugin: &Path) -> Result<PathBuf, String> {
+        let path = plugin.canonicalize().map_err(|e| format!("--tracers {}: {e}", plugin.display()))?;
+        let directory = path.parent().filter(|_| path.is_file());
+        let directory = directory.ok_or_else(|| format!("--tracers {}: not a file", plugin.display()))?;
+        Ok(directory.to_owned())
+    }
+
+    fn variants(&self) -> impl Iterator<Item = Variant> {
+        VARIANTS.into_iter().chain(FOREIGN.into_iter().filter(|_| self.foreign.is_some()))
+    }
+
+    /// None of them twice.
+    fn once(&self) -> impl Iterator<Item = Variant> {
+        self.variants().filter(|variant| variant.name != "nobody, again")
+    }
+}
 
 /// One pipeline, and what its overhead may be.
 struct Scene {
@@ -95,29 +139,29 @@ struct Kept<'a> {
     instructions: &'a [Total],
 }
 
-/// Measures everything and shows it.
-pub(super) fn show(rounds: usize) -> Result<(), String> {
-    let tracer = build()?;
+/// Measures everything and shows it; beside the plug-in of the crate gst-plugin-tracers, where that is built.
+pub(super) fn show(rounds: usize, foreign: Option<&Path>) -> Result<(), String> {
+    let plugins = Plugins { foreign: foreign.map(Plugins::directory).transpose()?, ..build()? };
     let scenes = scenes()?;
     let mut costs = Vec::new();
     for scene in &scenes {
         ui::title(&format!("({}) {}", scene.name, scene.what));
-        let measured = measure(&tracer, scene, rounds)?;
+        let measured = measure(&plugins, scene, rounds)?;
         print!("{}", text(&measured, scene));
         costs.extend(measured);
     }
     ui::title("Instructions for one buffer through the pipeline of (c), in the thread that streams");
     let mut instructions = Vec::new();
-    for variant in VARIANTS.into_iter().filter(|variant| variant.name != "nobody, again") {
-        let [four, eight] = [4, 8].map(|elements| per_buffer(&tracer, variant, elements, [2_000, 12_000]));
+    for variant in plugins.once() {
+        let [four, eight] = [4, 8].map(|elements| per_buffer(&plugins, variant, elements, [2_000, 12_000]));
         instructions.push(Instructions { variant: variant.name, four: four?, eight: eight? });
     }
     print!("{}", instructions_text(&instructions));
     let [demultiplexed, ..] = &scenes;
     ui::title(&format!("Instructions of all threads, ({}) {}", demultiplexed.name, demultiplexed.what));
     let mut totals = Vec::new();
-    for variant in VARIANTS.into_iter().filter(|variant| variant.name != "nobody, again") {
-        let total = collected(&tracer, variant, &demultiplexed.pipeline)?.values().sum();
+    for variant in plugins.once() {
+        let total = collected(&plugins, variant, &demultiplexed.pipeline)?.values().sum();
         totals.push(Total { variant: variant.name, instructions: total });
     }
     print!("{}", totals_text(&totals));
@@ -137,12 +181,12 @@ pub(super) fn show(rounds: usize) -> Result<(), String> {
 
 /// Instructions that the plug-in adds to one buffer that passes four elements which it does not watch, and reaches a
 /// sink that it does.
-pub(super) fn push_instructions(tracer: &Path) -> Result<u64, String> {
-    let watched = Variant { name: "stbeacon", way: Way::Tracers, tracers: "" };
+pub(super) fn push_instructions(plugins: &Plugins) -> Result<u64, String> {
+    let watched = ours("stbeacon", Way::Tracers);
     let [with, without] = [watched, peer("nobody", "")].map(|variant| {
         // A registry of plug-ins that is not there yet takes minutes to make under callgrind.
-        play(tracer, variant, &listener()?, &worst(1, 1))?;
-        per_buffer(tracer, variant, 4, [500, 2_500])
+        play(plugins, variant, &listener()?, &worst(1, 1))?;
+        per_buffer(plugins, variant, 4, [500, 2_500])
     });
     Ok(with?.saturating_sub(without?))
 }
@@ -153,13 +197,14 @@ pub(super) fn gstreamer() -> Result<String, String> {
     Ok(told.lines().nth(1).unwrap_or_default().trim().to_owned())
 }
 
-pub(super) fn build() -> Result<PathBuf, String> {
+/// The plug-in, built.
+pub(super) fn build() -> Result<Plugins, String> {
     ui::step("the plug-in, as what goes on a box", || {
         let words =
             ["build", "--locked", "--quiet", "--package", "gst-plugin-stbeacon", "--profile", "tracer"];
         run::quietly(&mut run::cargo(&words))
     })?;
-    Ok(run::target().join("tracer/libgststbeacon.so"))
+    Ok(Plugins { ours: run::target().join("tracer/libgststbeacon.so"), foreign: None })
 }
 
 fn scenes() -> Result<[Scene; 3], String> {
@@ -198,9 +243,18 @@ fn worst(buffers: u64, elements: usize) -> String {
 }
 
 /// A player of this variant, with somebody who listens to the plug-in, and keeps quiet.
-fn player(tracer: &Path, variant: Variant, socket: &PlayerSocket) -> Result<Player, String> {
+fn player(plugins: &Plugins, variant: Variant, socket: &PlayerSocket) -> Result<Player, String> {
     let player = Player::stock(variant.way).map_err(|error| error.to_string())?.socket(socket.path());
-    let player = if variant.way == Way::Unwatched { player } else { player.tracer(tracer.to_owned()) };
+    let player = if variant.way == Way::Unwatched { player } else { player.tracer(plugins.ours.clone()) };
+    let player = match &plugins.foreign {
+        Some(directory) if variant.is_foreign => {
+            let registry = run::target().join("bench-foreign-registry");
+            player
+                .env("GST_PLUGIN_PATH", &directory.to_string_lossy())
+                .env("GST_REGISTRY", &registry.to_string_lossy())
+        }
+        _ => player,
+    };
     Ok(if variant.tracers.is_empty() { player } else { player.env("GST_TRACERS", variant.tracers) })
 }
 
@@ -208,20 +262,20 @@ fn listener() -> Result<PlayerSocket, String> {
     PlayerSocket::listen().map_err(|error| error.to_string())
 }
 
-fn play(tracer: &Path, variant: Variant, socket: &PlayerSocket, pipeline: &str) -> Result<(), String> {
-    let process = player(tracer, variant, socket)?.gst_launch(pipeline);
+fn play(plugins: &Plugins, variant: Variant, socket: &PlayerSocket, pipeline: &str) -> Result<(), String> {
+    let process = player(plugins, variant, socket)?.gst_launch(pipeline);
     let ended = process.and_then(|process| process.wait(LIMIT)).and_then(|player| player.success());
     ended.map(drop).map_err(|error| error.to_string())
 }
 
-fn measure(tracer: &Path, scene: &Scene, rounds: usize) -> Result<Vec<Cost>, String> {
+fn measure(plugins: &Plugins, scene: &Scene, rounds: usize) -> Result<Vec<Cost>, String> {
     let socket = listener()?;
-    let mut found = VARIANTS.map(|variant| (variant, Vec::new()));
+    let mut found: Vec<_> = plugins.variants().map(|variant| (variant, Vec::new())).collect();
     // The first round is for registries and caches.
     for round in 0..=rounds {
         for (variant, times) in &mut found {
             let before = children();
-            play(tracer, *variant, &socket, &scene.pipeline)?;
+            play(plugins, *variant, &socket, &scene.pipeline)?;
             if round > 0 {
                 times.push(children() - before);
             }
@@ -260,12 +314,12 @@ pub(super) fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
 
 /// Instructions of the thread that streams: what `many` buffers take more than `few`, so that setting up is not in it.
 fn per_buffer(
-    tracer: &Path,
+    plugins: &Plugins,
     variant: Variant,
     elements: usize,
     [few, many]: [u64; 2],
 ) -> Result<u64, String> {
-    let count = |buffers| least(tracer, variant, &worst(buffers, elements));
+    let count = |buffers| least(plugins, variant, &worst(buffers, elements));
     let (short, long) = (count(few)?, count(many)?);
     // The thread that streams is the one that has more to do with more buffers. It need not be the one that has the
     // most to do: starting takes tens of millions of instructions.
@@ -282,22 +336,22 @@ fn per_buffer(
 
 /// Instructions of each thread, of two runs. Now and then, in one start of a player of several, the thread that streams
 /// does some 300 000 instructions more than in the others, whatever the number of buffers.
-fn least(tracer: &Path, variant: Variant, pipeline: &str) -> Result<BTreeMap<OsString, u64>, String> {
-    let mut least = collected(tracer, variant, pipeline)?;
-    for (thread, again) in collected(tracer, variant, pipeline)? {
+fn least(plugins: &Plugins, variant: Variant, pipeline: &str) -> Result<BTreeMap<OsString, u64>, String> {
+    let mut least = collected(plugins, variant, pipeline)?;
+    for (thread, again) in collected(plugins, variant, pipeline)? {
         least.entry(thread).and_modify(|once| *once = again.min(*once)).or_insert(again);
     }
     Ok(least)
 }
 
 /// Instructions of each thread.
-fn collected(tracer: &Path, variant: Variant, pipeline: &str) -> Result<BTreeMap<OsString, u64>, String> {
+fn collected(plugins: &Plugins, variant: Variant, pipeline: &str) -> Result<BTreeMap<OsString, u64>, String> {
     let fail = |error: &dyn std::fmt::Display| format!("callgrind, {}: {error}", variant.name);
     let socket = listener()?;
     let folder = run::target().join("callgrind-tracer");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(|error| fail(&error))?;
-    let mut command = player(tracer, variant, &socket)?.command("valgrind").map_err(|error| fail(&error))?;
+    let mut command = player(plugins, variant, &socket)?.command("valgrind").map_err(|error| fail(&error))?;
     command.args(["--tool=callgrind", "--separate-threads=yes"]);
     command.arg(format!("--callgrind-out-file={}", folder.join("out").display()));
     command.args(["gst-launch-1.0", "-q"]).args(pipeline.split_whitespace());
