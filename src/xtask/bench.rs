@@ -3,12 +3,14 @@
 //! Times are for people: no gate is on a clock. Gates are on what a machine's load does not change, allocations
 //! and instructions, and are kept in [`GATES`].
 
+mod callgrind;
 mod collector;
 mod gates;
 mod overhead;
 mod peers;
 mod program;
 mod table;
+mod watched;
 
 use lexopt::prelude::*;
 

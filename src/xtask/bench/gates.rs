@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::overhead;
 use super::program::Program;
+use super::{callgrind, watched};
 use crate::{run, ui};
 
 /// How much more instructions than at the last blessing are too many, in per mille.
@@ -69,14 +69,14 @@ impl Gates {
             })?;
             benchmarks.insert(measured.name, Gate { allocations: measured.count, instructions });
         }
-        let plug_in = overhead::build()?;
+        let plug_in = watched::build()?;
         let instructions = ui::step("instructions of the plug-in", || {
             let mut tries =
-                (0..TRIES).map(|_| overhead::push_instructions(&plug_in)).collect::<Result<Vec<_>, _>>()?;
+                (0..TRIES).map(|_| callgrind::push_instructions(&plug_in)).collect::<Result<Vec<_>, _>>()?;
             tries.sort_unstable();
             tries.into_iter().nth(TRIES / 2).ok_or_else(|| "it was never measured".to_owned())
         })?;
-        let tracer = TracerGate { gstreamer: overhead::gstreamer()?, instructions };
+        let tracer = TracerGate { gstreamer: watched::gstreamer()?, instructions };
         Ok(Self { rustc: rustc()?, benchmarks, tracer })
     }
 
@@ -94,17 +94,17 @@ impl Gates {
 
     /// The plug-in's gate.
     pub(super) fn check_tracer(&self) -> Result<(), String> {
-        let (rustc, gstreamer) = (rustc()?, overhead::gstreamer()?);
+        let (rustc, gstreamer) = (rustc()?, watched::gstreamer()?);
         if rustc != self.rustc || gstreamer != self.tracer.gstreamer {
             println!("  {}", ui::red("The plug-in's gate is LEFT OUT: it was measured with others."));
             println!("  then: {}, {}\n  now:  {rustc}, {gstreamer}", self.rustc, self.tracer.gstreamer);
             return Ok(());
         }
         let allowed = self.tracer.instructions + self.tracer.instructions * TOLERANCE / 1000;
-        let tracer = overhead::build()?;
+        let tracer = watched::build()?;
         let mut instructions = u64::MAX;
         for _ in 0..TRIES {
-            instructions = instructions.min(overhead::push_instructions(&tracer)?);
+            instructions = instructions.min(callgrind::push_instructions(&tracer)?);
             if instructions <= allowed {
                 break;
             }
