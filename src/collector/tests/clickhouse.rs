@@ -1,4 +1,5 @@
-//! A real ClickHouse server of its own: on free ports, with its data in a directory of its own.
+//! A real ClickHouse server of its own: whichever `clickhouse-server` the PATH finds first, on free ports, with its data in a
+//! directory of its own.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -148,7 +148,7 @@ impl ClickHouse {
         }
         schema::create(&self.client, version)?;
         let prefix = format!("gate_{}_", self.id);
-        schema::drop_gates(&self.client, &prefix)?;
+        schema::drop_gates(&self.client, &prefix, version)?;
         let mut gates = HashMap::new();
         for (table, _) in schema::SUMS {
             let gate = format!("{prefix}{}_{table}", journal::random());

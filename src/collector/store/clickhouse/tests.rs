@@ -320,6 +320,33 @@ fn what_comes_late_does_not_come_in() {
     assert_eq!(attempts(&address), 2);
 }
 
+/// What is being inserted while somebody is in doubt is there before it is looked for marks.
+#[test]
+fn what_is_on_its_way_is_waited_for() {
+    let (address, directory) = (address(), tempfile::tempdir().unwrap());
+    let mut store = ClickHouse::open(address.clone(), directory.path()).unwrap();
+    store.connect().unwrap();
+    // What has gone in at the gate takes long to come out.
+    let gate = &store.gates["rollup"];
+    let slow = if store.client.version().unwrap() < (20, 10) {
+        format!("CREATE MATERIALIZED VIEW slow ENGINE = Null AS SELECT sleepEachRow(2) AS slept FROM {gate}")
+    } else {
+        "ALTER TABLE rollup ADD COLUMN slept UInt8 MATERIALIZED sleepEachRow(2)".to_owned()
+    };
+    store.client.run(&slow).unwrap();
+    let sql =
+        format!("INSERT INTO {gate} (dimension, minute, deltas, attempts) SELECT 0, {}, 1, 1", T0.minute().0);
+    let client = store.client.clone();
+    let insert = std::thread::spawn(move || client.run(&sql));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!insert.is_finished());
+    let mut next = ClickHouse::open(address.clone(), directory.path()).unwrap();
+    next.running().unwrap();
+    let seen = attempts(&address);
+    insert.join().unwrap().unwrap();
+    assert_eq!((seen, attempts(&address)), (1, 1));
+}
+
 /// A box that another collector goes on with, and that comes back.
 #[test]
 fn sessions_change_hands() {
