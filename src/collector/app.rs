@@ -66,19 +66,27 @@ impl Front {
         Self { app: None, router: TowerToHyperService::new(router) }
     }
 
-    pub(crate) async fn answer(
+    pub(crate) fn answer(
         &self,
         peer: IpAddr,
         mut request: hyper::Request<Incoming>,
-    ) -> Result<Response, Infallible> {
+    ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
         // What comes most often is handed on at once: no question's path ends so, and the router would lead it there, too.
-        if let (Some(app), &Method::GET, true) =
+        let answer = if let (Some(app), &Method::GET, true) =
             (&self.app, request.method(), request.uri().path().ends_with(".gif"))
         {
-            return Ok(receive_line(app, peer, request.headers(), request.uri().query()).await);
+            // The request is dropped before its answer is waited for: what it was read into is used again.
+            Ok(receive_line(app, peer, request.headers(), request.uri().query()))
+        } else {
+            request.extensions_mut().insert(Peer(peer));
+            Err(self.router.call(request))
+        };
+        async move {
+            match answer {
+                Ok(line) => Ok(line.await),
+                Err(other) => other.await,
+            }
         }
-        request.extensions_mut().insert(Peer(peer));
-        self.router.call(request).await
     }
 }
 

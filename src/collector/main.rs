@@ -62,6 +62,7 @@ mod values;
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -182,8 +183,17 @@ fn run(settings: Settings) -> Result<(), Failure> {
     let book = book.with_networks(networks.unwrap_or_default());
     let desk = Desk::open(directory).map_err(|error| Failure::environment(format!("--data: {error}")))?;
     log::info!("{} sessions run", book.running());
+    // Half of the cores: the thread that keeps the books needs about as much, and questions have threads of their own.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(2))
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::environment(format!("no runtime: {error}")))?;
+    let within = runtime.enter();
     let (keeper, mut thread) = Keeper::start(Tools { store, book, spool, keep: settings.keep, is_closed })
         .map_err(|error| Failure::environment(format!("the keeper cannot be started: {error}")))?;
+    drop(within);
     let app = App {
         keeper,
         reader,
@@ -195,10 +205,6 @@ fn run(settings: Settings) -> Result<(), Failure> {
         account: settings.account.into(),
         desk,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::environment(format!("no runtime: {error}")))?;
     let served = runtime.block_on(async {
         let ends = server::Ends::new()?;
         let listener = TcpListener::bind(settings.listen).await?;

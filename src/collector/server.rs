@@ -140,16 +140,15 @@ async fn converse(
     front: Arc<Front>,
     mut stopped: watch::Receiver<()>,
 ) -> hyper::Result<()> {
-    let answer = service_fn(move |request| {
-        let front = front.clone();
-        async move { front.answer(peer.ip(), request).await }
-    });
+    let answer = service_fn(move |request| front.answer(peer.ip(), request));
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_PATIENCE)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
+            // Most answers are a picture of 43 bytes: copied behind its head, it is sent by the cheaper call.
+            .writev(false)
             .serve_connection(TokioIo::new(stream), answer)
     );
     tokio::select! {

@@ -103,7 +103,8 @@ pub(crate) struct Running {
 // === impl Keeper ===
 
 impl Keeper {
-    /// Starts the thread, which ends when all keepers are gone and all is written.
+    /// Starts the thread, which ends when all keepers are gone and all is written. Within a runtime it is this that gives
+    /// answers.
     ///
     /// # Errors
     /// Where the store cannot be read or the thread not be started.
@@ -129,16 +130,23 @@ impl Keeper {
         Ok((Self { jobs: sender, status, filters }, Running { handle, alive }))
     }
 
-    /// Hands messages over, with the parcel that they came in, and waits until they are on the disk.
+    /// Hands messages over at once, with the parcel that they came in; what it gives waits until they are on the disk.
     ///
     /// # Errors
     /// Where they are not.
-    pub(crate) async fn keep(&self, messages: Vec<Message>, parcel: Parcel) -> Result<(), NotNow> {
+    pub(crate) fn keep(
+        &self,
+        messages: Vec<Message>,
+        parcel: Parcel,
+    ) -> impl Future<Output = Result<(), NotNow>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
         let mail = Mail { messages, parcel, answer, result: Ok(()) };
-        match self.jobs.try_send(Job::Messages(mail)) {
-            Ok(()) => answered.await.unwrap_or(Err(NotNow)),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotNow),
+        let sent = self.jobs.try_send(Job::Messages(mail));
+        async move {
+            match sent {
+                Ok(()) => answered.await.unwrap_or(Err(NotNow)),
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(NotNow),
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::pace::Pace;
@@ -18,6 +19,10 @@ use crate::time::{self, UnixMs};
 
 /// Most requests in a transaction.
 const BATCH: usize = 1024;
+/// So many requests in a transaction are from several who send at once,
+const COMPANY: usize = 4;
+/// and where there are, and much comes, how long it is waited for the others: one write for all of them, and one wake-up.
+const MEETING: Duration = Duration::from_millis(2);
 /// How often it is looked for sessions that are silent.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long a store that has failed is left alone: to go on from what is in it is much work.
@@ -58,6 +63,10 @@ pub(super) struct Worker {
     /// Until then a store that has failed is left alone.
     resting: Option<Instant>,
     pace: Pace,
+    /// Several send at once.
+    has_company: bool,
+    /// Where those run who wait for answers.
+    runtime: Option<Handle>,
     /// Since when the book holds what is in the spool and not in the store.
     behind: Option<Instant>,
     keep: Keep,
@@ -91,6 +100,8 @@ impl Worker {
             is_stale: is_closed,
             resting: None,
             pace: Pace::default(),
+            has_company: false,
+            runtime: Handle::try_current().ok(),
             behind: None,
             keep,
             swept: Instant::now(),
@@ -110,7 +121,13 @@ impl Worker {
                 (false, 0, None) => SWEEP,
             };
             match self.jobs.recv_timeout(wait) {
-                Ok(job) => batch.push(job),
+                Ok(job) => {
+                    batch.push(job);
+                    if self.has_company {
+                        // Nobody who sends something meanwhile has to wake anybody up.
+                        std::thread::sleep(MEETING);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
@@ -137,6 +154,7 @@ impl Worker {
         let now = time::now();
         let is_plain = batch.iter().all(|job| matches!(job, Job::Messages(_)));
         self.pace.note(batch.len(), Instant::now());
+        self.has_company = batch.len() >= COMPANY && self.pace.is_quick();
         let (mut answers, mut failed) = (Vec::with_capacity(batch.len()), None);
         for job in batch {
             answers.push(match job {
@@ -157,7 +175,7 @@ impl Worker {
         }
         let is_due = self.swept.elapsed() >= SWEEP && failed.is_none();
         if failed.is_none() && is_plain && !is_due && self.may_wait() && self.log(&answers, now) {
-            return answers.into_iter().for_each(Answer::give);
+            return self.give(answers);
         }
         if is_due {
             self.swept = Instant::now();
@@ -170,9 +188,18 @@ impl Worker {
             self.fail(&error);
             return self.put_aside(answers);
         }
-        answers.into_iter().for_each(Answer::give);
+        self.give(answers);
         if is_due {
             self.look_after();
+        }
+    }
+
+    /// Gives answers where those who wait for them run: each would be woken up by a call from here.
+    fn give(&self, answers: Vec<Answer>) {
+        let give = move || answers.into_iter().for_each(Answer::give);
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async move { give() })),
+            None => give(),
         }
     }
 

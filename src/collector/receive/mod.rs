@@ -14,6 +14,7 @@ pub(crate) mod limit;
 pub(crate) mod parcel;
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
@@ -70,21 +71,39 @@ pub(crate) async fn receive(
     }
 }
 
-/// Takes a line.
-pub(crate) async fn receive_line(
+/// Takes a line: it is read at once, and nothing of the request is needed any more while it is waited for the answer.
+pub(crate) fn receive_line(
     app: &App,
     peer: IpAddr,
     headers: &HeaderMap,
     query: Option<&str>,
-) -> Response {
-    let peer = match admit(app, peer, headers) {
-        Ok(peer) => peer,
-        Err(answer) => return answer,
-    };
-    match query {
-        Some(query) => line_of(app, peer, query).await,
-        None => refusal(StatusCode::NOT_FOUND, "nothing is here; lines have a query, ?a=…"),
+) -> impl Future<Output = Response> + Send + use<> {
+    let kept = keep_line(app, peer, headers, query);
+    async move {
+        match kept {
+            Ok(kept) => match kept.await {
+                Ok(()) => pixel(),
+                Err(NotNow) => not_now(),
+            },
+            Err(answer) => answer,
+        }
     }
+}
+
+#[expect(clippy::result_large_err, reason = "it is the answer, and made seldom")]
+fn keep_line(
+    app: &App,
+    peer: IpAddr,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> Result<impl Future<Output = Result<(), NotNow>> + Send + use<>, Response> {
+    let peer = admit(app, peer, headers)?;
+    let query =
+        query.ok_or_else(|| refusal(StatusCode::NOT_FOUND, "nothing is here; lines have a query, ?a=…"))?;
+    let received = line::Received::read(query, &peer.to_string(), &subnet(peer))
+        .map_err(|error| refusal(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let parcel = Parcel { from: peer, kind: Kind::Line, body: Bytes::copy_from_slice(query.as_bytes()) };
+    Ok(app.keeper.keep(vec![Message::Line(Box::new(received))], parcel))
 }
 
 /// Where a box is that may send something now; with what it is told where it may not.
@@ -108,21 +127,6 @@ pub(crate) fn unauthorized() -> Response {
     headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stbeacon\""));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
-}
-
-async fn line_of(app: &App, peer: IpAddr, query: &str) -> Response {
-    let received = match line::Received::read(query, &peer.to_string(), &subnet(peer)) {
-        Ok(received) => received,
-        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
-    let parcel = Parcel { from: peer, kind: Kind::Line, body: Bytes::copy_from_slice(query.as_bytes()) };
-    match app.keeper.keep(vec![Message::Line(Box::new(received))], parcel).await {
-        Ok(()) => {
-            let headers = [(header::CONTENT_TYPE, "image/gif"), (header::CACHE_CONTROL, "no-store")];
-            (headers, PIXEL).into_response()
-        }
-        Err(NotNow) => not_now(),
-    }
 }
 
 async fn heartbeat(app: &App, peer: IpAddr, headers: &HeaderMap, body: Body) -> Response {
@@ -206,6 +210,19 @@ fn subnet(address: IpAddr) -> String {
             format!("{a:x}:{b:x}:{c:x}::/48")
         }
     }
+}
+
+fn pixel() -> Response {
+    // What most are answered with: its headers are put together once.
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+        HeaderMap::from_iter([
+            (header::CONTENT_TYPE, HeaderValue::from_static("image/gif")),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ])
+    });
+    let mut answer = Response::new(Body::from(PIXEL));
+    answer.headers_mut().clone_from(&HEADERS);
+    answer
 }
 
 fn json_of(value: &serde_json::Value) -> Response {
