@@ -46,10 +46,15 @@ pub(crate) struct Cell(usize);
 // === impl Tally ===
 
 impl Tally {
+    /// A value of a dimension, where it has come since the tally was last taken.
+    pub(crate) fn known(&self, dimension: &Dimension, value: &str) -> Option<Series> {
+        self.series.get(dimension)?.get(value).copied()
+    }
+
     /// A value of a dimension.
     pub(crate) fn series(&mut self, dimension: &Dimension, value: &str) -> Series {
-        if let Some(series) = self.series.get(dimension).and_then(|values| values.get(value)) {
-            return *series;
+        if let Some(series) = self.known(dimension, value) {
+            return series;
         }
         let series = Series(self.cells.len());
         self.cells.push(Vec::new());
@@ -91,7 +96,8 @@ impl Tally {
     pub(crate) fn take(&mut self) -> (BTreeMap<Place, Figures>, BTreeMap<Place, Sketches>) {
         self.gather();
         let Self { series, cells, sums, mut sketches, .. } = std::mem::take(self);
-        let (mut all_sums, mut all_sketches) = (BTreeMap::new(), BTreeMap::new());
+        // Put in order at once: each by itself would move others again and again.
+        let (mut all_sums, mut all_sketches) = (Vec::with_capacity(sums.len()), Vec::new());
         for (dimension, values) in series {
             for (value, Series(series)) in values {
                 for (filter, minute, cell) in cells.get(series).into_iter().flatten() {
@@ -102,16 +108,16 @@ impl Tally {
                         value: value.clone(),
                     };
                     if let Some(sketches) = sketches.remove(cell) {
-                        all_sketches.insert(place.clone(), sketches);
+                        all_sketches.push((place.clone(), sketches));
                     }
                     // Sums of nothing, too: they say where sketches are.
                     if let Some(figures) = sums.get(cell.0) {
-                        all_sums.insert(place, *figures);
+                        all_sums.push((place, *figures));
                     }
                 }
             }
         }
-        (all_sums, all_sketches)
+        (all_sums.into_iter().collect(), all_sketches.into_iter().collect())
     }
 
     /// Adds samples to their sketches, those of a place together: a sketch is much memory, and is fetched once.

@@ -105,7 +105,29 @@ pub(crate) struct Book {
 #[derive(Debug)]
 struct Live {
     session: Box<Session>,
+    unwritten: Unwritten,
+}
+
+/// What of a session is not written.
+#[derive(Debug, Default)]
+struct Unwritten {
+    /// Of its story.
+    pieces: Vec<Piece>,
+    /// It has changed.
     is_touched: bool,
+}
+
+// === impl Live ===
+
+impl Live {
+    /// As it is in the store.
+    fn written(session: Session) -> Self {
+        Self { session: Box::new(session), unwritten: Unwritten::default() }
+    }
+
+    fn apart(found: Option<Self>) -> (Option<Box<Session>>, Unwritten) {
+        found.map_or_else(Default::default, |Self { session, unwritten }| (Some(session), unwritten))
+    }
 }
 
 // === impl Message ===
@@ -221,8 +243,7 @@ impl Book {
     /// # Errors
     /// Where the store cannot be read; the book is as it was.
     pub(crate) fn reopen(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        let live =
-            |session: Session| (session.key.clone(), Live { session: Box::new(session), is_touched: false });
+        let live = |session: Session| (session.key.clone(), Live::written(session));
         let live = store.running()?.into_iter().map(live).collect();
         let (filters, next_filter) = store.filters()?;
         self.live = live;
@@ -343,7 +364,7 @@ impl Book {
             let Some(mut live) = self.live.remove(&key) else { continue };
             let mut ledger = Ledger::default();
             live.session.end_by_silence(&self.context(now), &mut ledger);
-            self.put(live, ledger, now);
+            self.put(key, live, ledger, now);
         }
     }
 
@@ -356,8 +377,11 @@ impl Book {
         touched.dedup();
         for key in touched {
             let Some(live) = self.live.get_mut(&key) else { continue };
+            let Unwritten { pieces, .. } = std::mem::take(&mut live.unwritten);
+            if !pieces.is_empty() {
+                changes.stories.insert(key.clone(), pieces);
+            }
             if live.session.end.is_none() {
-                live.is_touched = false;
                 changes.sessions.push((*live.session).clone());
             } else if let Some(live) = self.live.remove(&key) {
                 changes.sessions.push(*live.session);
@@ -382,14 +406,14 @@ impl Book {
             found = self.find(&other, store)?;
             key = other;
         }
-        let is_touched = found.as_ref().is_some_and(|found| found.is_touched);
-        let found = found.map(|found| *found.session);
+        let (found, unwritten) = Live::apart(found);
+        let found = found.map(|session| *session);
         let before = found.clone();
         let mut ledger = Ledger::default();
-        let session = Box::new(received.apply(key, found, &self.context(now), &mut ledger));
+        let session = Box::new(received.apply(key.clone(), found, &self.context(now), &mut ledger));
         self.changes.counts.reports += 1;
         self.changes.counts.repeated += i64::from(before.as_ref() == Some(&*session));
-        self.put(Live { session, is_touched }, ledger, now);
+        self.put(key, Live { session, unwritten }, ledger, now);
         Ok(())
     }
 
@@ -399,15 +423,14 @@ impl Book {
         now: UnixMs,
         store: &mut dyn Store,
     ) -> Result<(), Refusal> {
-        let found = self.find(&received.key(), store)?;
-        let is_touched = found.as_ref().is_some_and(|found| found.is_touched);
+        let key = received.key();
+        let (found, unwritten) = Live::apart(self.find(&key, store)?);
         let mut ledger = Ledger::default();
-        let found = found.map(|found| found.session);
         let (session, taken) = received.apply(found, &self.context(now), &mut ledger);
         self.changes.counts.lines += 1;
         self.changes.counts.repeated += i64::from(taken == line::Taken::Repeated);
         if let Some(session) = session {
-            self.put(Live { session, is_touched }, ledger, now);
+            self.put(key, Live { session, unwritten }, ledger, now);
         }
         Ok(())
     }
@@ -418,14 +441,14 @@ impl Book {
         now: UnixMs,
         store: &mut dyn Store,
     ) -> Result<(), Refusal> {
-        let found = self.find(&received.key(), store)?;
-        let is_touched = found.as_ref().is_some_and(|found| found.is_touched);
+        let key = received.key();
+        let (found, unwritten) = Live::apart(self.find(&key, store)?);
         let mut ledger = Ledger::default();
-        let found = found.map(|found| *found.session);
+        let found = found.map(|session| *session);
         let (session, is_news) = received.apply(found, &self.context(now), &mut ledger);
         self.changes.counts.heartbeats += 1;
         self.changes.counts.repeated += i64::from(!is_news);
-        self.put(Live { session: Box::new(session), is_touched }, ledger, now);
+        self.put(key, Live { session: Box::new(session), unwritten }, ledger, now);
         Ok(())
     }
 
@@ -438,21 +461,19 @@ impl Book {
         if found.is_none() && self.live.len() >= MAX_LIVE {
             return Err(Refusal::Full);
         }
-        Ok(found.map(|session| Live { session: Box::new(session), is_touched: false }))
+        Ok(found.map(Live::written))
     }
 
-    fn put(&mut self, mut live: Live, ledger: Ledger, now: UnixMs) {
+    fn put(&mut self, key: Key, mut live: Live, ledger: Ledger, now: UnixMs) {
         let Ledger(minutes, pieces, samples) = ledger;
-        if !pieces.is_empty() {
-            self.changes.stories.entry(live.session.key.clone()).or_default().extend(pieces);
-        }
+        live.unwritten.pieces.extend(pieces);
         if !minutes.is_empty() {
             self.count(&live.session, &minutes, &samples, now);
         }
-        if !std::mem::replace(&mut live.is_touched, true) {
-            self.touched.push(live.session.key.clone());
+        if !std::mem::replace(&mut live.unwritten.is_touched, true) {
+            self.touched.push(key.clone());
         }
-        self.live.insert(live.session.key.clone(), live);
+        self.live.insert(key, live);
     }
 
     /// Counts figures and samples of a session under each of its dimensions.
@@ -467,9 +488,12 @@ impl Book {
         let met: Vec<_> = met.filter(|filter| filter.wanted.rules.is_met_by(&session.labels)).collect();
         let device = if samples.is_empty() { 0 } else { device_hash(&session.device) };
         for (dimension, value) in session.labels.all() {
-            let told = self.values.told_apart(&dimension, value, now);
-            self.changes.counts.folded += i64::from(told != value);
-            let series = self.tally.series(&dimension, told);
+            // What is in the tally was told apart when it came there.
+            let series = self.tally.known(&dimension, value).unwrap_or_else(|| {
+                let told = self.values.told_apart(&dimension, value, now);
+                self.changes.counts.folded += i64::from(told != value);
+                self.tally.series(&dimension, told)
+            });
             let counts = |filter: &&&Filter| filter.wanted.advanced || dimension == Dimension::All;
             let met = met.iter().filter(counts).map(|filter| filter.id);
             for filter in std::iter::once(ALL_TRAFFIC.0).chain(met) {

@@ -29,6 +29,8 @@ pub(super) const MAX_OWN: usize = 100;
 /// How long one connection waits for another.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// How much of the file is kept in memory, in KiB: sessions begin and end anywhere in it.
+const CACHE: i64 = 16 * 1024;
 /// How many statements are kept prepared.
 const STATEMENTS: usize = 64;
 
@@ -109,6 +111,7 @@ impl Sqlite {
         connection.pragma_update(None, "auto_vacuum", "incremental")?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "cache_size", -CACHE)?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match version {
             0 => {

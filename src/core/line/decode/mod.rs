@@ -149,10 +149,11 @@ impl<'a> Line<'a> {
         let (address, start) = address(text)?;
         let line = text.get(start..).unwrap_or_default();
         let line = line.strip_suffix(separator).unwrap_or(line);
-        let mut fields: Vec<Field<'a>> = Vec::new();
         if line.is_empty() {
             return Err(DecodeError { at: start, fault: DecodeFault::Empty });
         }
+        let separators_in_it = line.bytes().filter(|byte| *byte == separators.param()).count();
+        let mut fields: Vec<Field<'a>> = Vec::with_capacity(separators_in_it + 1);
         let mut seen = [0_u64; Metric::COUNT.div_ceil(64)];
         let mut at = start;
         let style = Style::of(line, separator);
@@ -216,14 +217,18 @@ impl<'a> Field<'a> {
         if text.is_empty() {
             return error(0, DecodeFault::NoField);
         }
-        let Some((key, raw)) = text.split_once('=') else {
+        // Keys are short: what searches long texts quickly is slower here.
+        let equals = text.bytes().position(|byte| byte == b'=');
+        let Some((key, raw)) = equals.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))) else {
             return error(0, DecodeFault::NoValue(shown(text)));
         };
         if key.is_empty() {
             return error(0, DecodeFault::NoKey);
         }
-        let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if let Some((offset, c)) = key.char_indices().find(|(_, c)| !is_key(*c)) {
+        let is_key = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if let Some(offset) = key.bytes().position(|byte| !is_key(byte)) {
+            // Whatever is before it is of one byte each, so that a character begins there.
+            let c = key.get(offset..).and_then(|rest| rest.chars().next()).unwrap_or_default();
             return error(offset, DecodeFault::Key(c));
         }
         let value = match unescaped(raw, separators) {

@@ -16,7 +16,8 @@ static KEYS: [Option<(&'static str, Metric)>; SLOTS] = filled(false);
 static NAMES: [Option<(&'static str, Metric)>; SLOTS] = filled(true);
 
 pub(super) fn by_key(key: &str) -> Option<Metric> {
-    find(&KEYS, key, |a, b| a == b)
+    // Byte by byte: keys are too short for a call to pay.
+    find(&KEYS, key, |a, b| a.len() == b.len() && a.bytes().eq(b.bytes()))
 }
 
 pub(super) fn by_name(name: &str) -> Option<Metric> {
@@ -26,7 +27,7 @@ pub(super) fn by_name(name: &str) -> Option<Metric> {
 fn find(
     table: &[Option<(&'static str, Metric)>; SLOTS],
     text: &str,
-    same: fn(&str, &str) -> bool,
+    same: impl Fn(&str, &str) -> bool,
 ) -> Option<Metric> {
     let mut at = home(text.as_bytes());
     loop {
