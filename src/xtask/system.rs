@@ -64,6 +64,7 @@ const NEEDS: &[Need] = &[
     need(Probe::Element("x264enc"), "gstreamer1.0-plugins-ugly", "to make the test streams' picture", true),
     need(Probe::Element("avdec_h264"), "gstreamer1.0-libav", "to decode the test streams", true),
     need(Probe::Program("ip"), "iproute2", "the witness of the interface counters", false),
+    need(Probe::Program("iptables"), "iptables", "to lose packets on the way", false),
     need(Probe::Program("systemd-analyze"), "systemd", "to judge the unit's exposure", false),
     need(Probe::Program("busybox"), "busybox", "the shell of small boxes, for the init script", false),
     need(Probe::Program("shellcheck"), "shellcheck", "to find pitfalls in the init scripts", false),
