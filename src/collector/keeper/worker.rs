@@ -413,9 +413,8 @@ impl Worker {
 
     /// What has not been written by the end waits for the next start.
     fn finish(&mut self) {
-        if self.behind.is_some()
-            && let Err(error) = self.write()
-        {
+        let written = if self.behind.is_some() { self.write() } else { Ok(()) };
+        if let Err(error) = written {
             return self.fail(&error);
         }
         let mut before = u64::MAX;
