@@ -131,6 +131,12 @@ pub(crate) fn build_collector(target: &Target) -> Result<PathBuf, String> {
     Ok(build_in_root(target, &build)?.join("collector/stbeacon-collector"))
 }
 
+/// Whether the minimum compiler understands the collector, too, which is built by another one for this machine's
+/// architecture; in the root of any target, but without its flags.
+pub(crate) fn check_collector(target: &Target) -> Result<(), String> {
+    build_in_root(target, "cd /src && RUSTFLAGS= cargo check --locked -p stbeacon-collector").map(drop)
+}
+
 /// Runs what builds something for a target in the target's root; gives the directory that cargo puts it in.
 fn build_in_root(target: &Target, build: &str) -> Result<PathBuf, String> {
     let root = ensure_root(target)?;

@@ -91,9 +91,13 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     Ok(make(&targets, &order)?)
 }
 
-/// What `cargo xtask test` makes and checks: the packages for the smallest boxes.
+/// What `cargo xtask test` makes and checks: the packages for the smallest boxes, and that the minimum compiler
+/// understands the collector as well.
 pub(crate) fn for_armhf() -> Result<(), String> {
-    make(&[&TARGETS[0]], &Order { out: run::target().join("packages"), suffix: String::new() })
+    let [smallest, ..] = &TARGETS;
+    make(&[smallest], &Order { out: run::target().join("packages"), suffix: String::new() })?;
+    ui::title("The collector, by the minimum rustc");
+    cross::check_collector(smallest)
 }
 
 /// What is wanted besides the targets.
