@@ -16,6 +16,7 @@
 //! Should the thread panic, what it held is in doubt: the whole program ends, and whoever supervises it starts it again,
 //! from what is written.
 
+mod answer;
 mod pace;
 #[cfg(test)]
 mod tests;

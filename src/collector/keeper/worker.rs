@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::answer::{Answer, parcels};
 use super::pace::Pace;
-use super::{BEHIND, Job, Mail, NotNow, Status, Tools};
+use super::{BEHIND, Job, NotNow, Status, Tools};
 use crate::book::{Book, Counts, Message, Refusal};
-use crate::filters::{Filter, NotDone};
-use crate::receive::parcel::Parcel;
+use crate::filters::Filter;
 use crate::session::Key;
 use crate::spool::{Aside, NotAside, Spool};
 use crate::store::{Keep, Store, StoreError};
@@ -31,13 +31,6 @@ const REST: Duration = Duration::from_millis(500);
 const REFRESH: Duration = Duration::from_secs(10);
 /// Most that is read from the spool for one transaction: more than comes in one, so that it comes to an end.
 const PLAYED: (usize, u64) = (4 * BATCH, 16 * 1024 * 1024);
-
-/// What somebody waits for. Who has gone away does not.
-enum Answer {
-    Messages(Mail),
-    Edit(Result<Vec<Filter>, NotDone>, oneshot::Sender<Result<Vec<Filter>, NotDone>>),
-    Settle(oneshot::Sender<()>),
-}
 
 /// Why messages are not in the book.
 enum NotTaken {
@@ -436,47 +429,4 @@ impl Worker {
         status.spooled = self.spool.waiting();
         status.is_behind = self.behind.is_some();
     }
-}
-
-// === impl Job ===
-
-impl Job {
-    /// As it is where nothing was done about it.
-    fn unread(self) -> Answer {
-        match self {
-            Self::Messages(mail) => Answer::Messages(mail),
-            Self::Edit(_, answer) => Answer::Edit(Err(NotDone::NotNow), answer),
-            Self::Settle(answer) => Answer::Settle(answer),
-        }
-    }
-}
-
-// === impl Answer ===
-
-impl Answer {
-    fn give(self) {
-        match self {
-            Self::Messages(mail) => _ = mail.answer.send(mail.result),
-            Self::Edit(result, answer) => _ = answer.send(result),
-            Self::Settle(answer) => _ = answer.send(()),
-        }
-    }
-
-    /// It is not on the disk.
-    fn refuse(self) {
-        match self {
-            Self::Messages(mail) => _ = mail.answer.send(mail.result.and(Err(NotNow))),
-            Self::Edit(_, answer) => _ = answer.send(Err(NotDone::NotNow)),
-            // As far as it could be.
-            Self::Settle(answer) => _ = answer.send(()),
-        }
-    }
-}
-
-/// What boxes have sent that is of use.
-fn parcels(answers: &[Answer]) -> impl Iterator<Item = &Parcel> {
-    answers.iter().filter_map(|answer| match answer {
-        Answer::Messages(Mail { parcel, result: Ok(()), .. }) => Some(parcel),
-        Answer::Messages(_) | Answer::Edit(..) | Answer::Settle(_) => None,
-    })
 }
