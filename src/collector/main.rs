@@ -33,6 +33,7 @@ mod logging;
 mod networks;
 mod outside;
 mod page;
+mod patience;
 mod proxies;
 mod receive;
 mod rules;

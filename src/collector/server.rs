@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,13 +17,14 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Front};
 use crate::keeper::Running;
+use crate::patience::{Looks, Patience};
 
 /// Most connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
 /// The same on a port beside.
 const MAX_BESIDE: usize = 64;
-/// How long the head of a request may take, and how long a connection may be idle.
-const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+/// With heads of requests and with idle connections.
+const PATIENCE: Patience = Patience { head: Duration::from_secs(60), look_every: Duration::from_secs(15) };
 /// How long it may take until both sides have agreed on TLS.
 const SHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// Most headers of a request.
@@ -78,9 +79,9 @@ pub(crate) async fn serve(
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
             let talked = match tls {
-                None => converse(stream, peer, front, stopped).await,
+                None => converse(stream, peer, front, stopped, PATIENCE).await,
                 Some(tls) => match tokio::time::timeout(SHAKE_PATIENCE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => converse(stream, peer, front, stopped).await,
+                    Ok(Ok(stream)) => converse(stream, peer, front, stopped, PATIENCE).await,
                     Ok(Err(error)) => return log::debug!("{peer}: no TLS: {error}"),
                     Err(_) => return log::debug!("{peer}: no TLS within {} s", SHAKE_PATIENCE.as_secs()),
                 },
@@ -111,7 +112,7 @@ pub(crate) async fn serve_beside(listener: TcpListener, router: Router) {
             Ok((stream, peer, permit)) => {
                 let (front, stopped) = (front.clone(), stopped.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, peer, front, stopped).await {
+                    if let Err(error) = converse(stream, peer, front, stopped, PATIENCE).await {
                         log::debug!("{peer}: {error}");
                     }
                     drop(permit);
@@ -139,21 +140,63 @@ async fn converse(
     peer: SocketAddr,
     front: Arc<Front>,
     mut stopped: watch::Receiver<()>,
+    patience: Patience,
 ) -> hyper::Result<()> {
     let answer = service_fn(move |request| front.answer(peer.ip(), request));
     let mut connection = std::pin::pin!(
         http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_PATIENCE)
+            .timer(Looks)
+            .header_read_timeout(patience.head)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
             // Most answers are a picture of 43 bytes: copied behind its head, it is sent by the cheaper call.
             .writev(false)
             .serve_connection(TokioIo::new(stream), answer)
     );
-    tokio::select! {
-        result = connection.as_mut() => return result,
-        _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+    let mut looks = tokio::time::interval(patience.look_every);
+    let mut is_over = false;
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            _ = stopped.changed(), if !is_over => {
+                is_over = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            // With this, too, the connection is looked at.
+            _ = looks.tick() => {}
+        }
     }
-    connection.await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::nothing("", 0)]
+    #[case::half_a_head("GET / HTTP/1.1\r\nhost: a", 0)]
+    #[case::idle("GET / HTTP/1.1\r\nhost: a\r\n\r\n", 1)]
+    fn who_is_silent_is_cut_off(#[case] said: &str, #[case] answers: usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        client.write_all(said.as_bytes()).unwrap();
+        let patience = Patience { head: Duration::from_millis(60), look_every: Duration::from_millis(20) };
+        let talked = runtime.block_on(async {
+            let (_stop, stopped) = watch::channel(());
+            let front = Arc::new(Front::beside(Router::new()));
+            let talk = converse(TcpStream::from_std(stream).unwrap(), peer, front, stopped, patience);
+            tokio::time::timeout(Duration::from_secs(20), talk).await
+        });
+        assert!(talked.is_ok(), "it is not waited for ever");
+        let mut told = String::new();
+        client.read_to_string(&mut told).unwrap();
+        assert_eq!(told.matches("HTTP/1.1 404").count(), answers, "{told}");
+    }
 }
