@@ -52,7 +52,8 @@ Options:
                          notequals:TEXT, contains:TEXT or notcontains:TEXT; may be given several times
       --networks FILE    where boxes are, as CSV with the columns network, city and isp; see the README [default: none]
       --keep-sessions DAYS
-                         how long sessions that have ended, and measurements of interfaces, are kept [default: 30]
+                         how long sessions that have ended, and measurements of interfaces, are kept; sessions go when
+                         all that began on the same day (UTC) are as old [default: 30]
       --keep-minutes DAYS
                          how long sums are kept by the minute; then by the hour [default: 14]
       --keep-hours DAYS  how long sums are kept by the hour [default: 400]

@@ -29,7 +29,7 @@ const MINUTES: u64 = 60;
 
 /// Where it is written how far this is.
 pub(super) const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS border (
+CREATE TABLE border (
     id           INTEGER PRIMARY KEY CHECK (id = 0),
     minutes_from INTEGER NOT NULL,
     folded_from  INTEGER NOT NULL,
@@ -68,38 +68,15 @@ impl Border {
         Self { minutes_from, from, until: from, next: (0, from) }
     }
 
-    /// As it is stored; made where it is not, in a store of before there was one.
-    pub(super) fn open(connection: &mut Connection) -> Result<Self, StoreError> {
-        if let Some(border) = Self::find(connection)? {
-            return Ok(border);
-        }
-        // In such a store sums are by minute or by hour, and never both. Those by minute in hours that are there by hour
-        // have come late.
-        let newest: Option<i64> =
-            connection.query_row("SELECT max(minute) FROM rollup_hour", [], |row| row.get(0))?;
-        let until = newest.and_then(|newest| u64::try_from(newest).ok()).map_or(0, |hour| hour + MINUTES);
-        let transaction = connection.transaction()?;
-        let mut border = Self::at(0, 0);
-        border.advance(&transaction, until, usize::MAX)?;
-        border.minutes_from = border.hours_until();
-        border.save(&transaction)?;
-        transaction.commit()?;
-        Ok(border)
-    }
-
-    /// For who asks; in the transaction in which the rest is asked.
+    /// As it is stored; who asks reads it in the transaction in which the rest is asked.
     pub(super) fn read(connection: &Connection) -> Result<Self, StoreError> {
-        Ok(Self::find(connection)?.unwrap_or(Self::at(0, 0)))
-    }
-
-    fn find(connection: &Connection) -> Result<Option<Self>, StoreError> {
         let sql = "SELECT minutes_from, folded_from, folded_until, dimension, minute FROM border";
         let found = connection.prepare_cached(sql)?.query_row([], |row| {
             let minute = |column| row.get(column).map(|minute: i64| u64::try_from(minute).unwrap_or(0));
             let next = (row.get(3)?, minute(4)?);
             Ok(Self { minutes_from: minute(0)?, from: minute(1)?, until: minute(2)?, next })
         });
-        Ok(found.optional()?)
+        Ok(found.optional()?.unwrap_or(Self::at(0, 0)))
     }
 
     pub(super) fn save(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
@@ -583,37 +560,5 @@ mod tests {
             }
             prop_assert!(parts.windows(2).all(|two| two[0].until <= two[1].from));
         }
-    }
-
-    /// A store of before there was a border: an hour that was made of its minutes, and what has come late for it.
-    #[test]
-    fn an_older_store_goes_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut store = open(directory.path());
-        for minute in [0, 70] {
-            write(&mut store, &Event::Sums { of: 1, minute, value: 0, attempts: 5, running: 3 });
-        }
-        let batch = "UPDATE rollup SET minute = minute / 60 * 60;
-             INSERT INTO rollup_hour SELECT * FROM rollup WHERE minute < 28333380;
-             UPDATE rollup SET attempts = 2, minute = minute + 1 WHERE minute < 28333380;
-             DROP TABLE border; CREATE INDEX rollup_minute ON rollup (minute);";
-        store.connection.execute_batch(batch).unwrap();
-        drop(store);
-        let mut store = open(directory.path());
-        let span = Span {
-            filter: ALL_TRAFFIC.0,
-            dimension: Known::Asset.id(),
-            from: Minute(FIRST),
-            until: Minute(FIRST + 60),
-        };
-        for _ in 0..3 {
-            let values = Sqlite::reader(directory.path()).unwrap().values(&span).unwrap();
-            assert_eq!(values.iter().map(|(_, figures)| figures.attempts).collect::<Vec<_>>(), [7]);
-            while !store.tidy(&Keep::default(), Minute(FIRST + 200).start()).unwrap().is_nothing() {}
-            store = open(directory.path());
-        }
-        let rows = |sql| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-        assert_eq!(rows("SELECT count(*) FROM rollup"), 1, "what was late went into its hour");
-        assert_eq!(rows("SELECT count(*) FROM rollup_hour"), 2);
     }
 }

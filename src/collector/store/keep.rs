@@ -3,9 +3,10 @@
 //! Sums are there by the hour soon after it is over, beside those by the minute (see [`super::fold`]): when minutes are old,
 //! they need only go. So it is with the sketches beside them.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::StoreError;
+use super::days::{Day, used};
 use super::fold::fold;
 use super::rollup::{By, dimension_from, minute_from};
 use super::sqlite::{Sqlite, stored};
@@ -21,7 +22,7 @@ const DAY: u64 = 24 * HOUR;
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Keep {
-    /// Sessions that have ended and measurements of interfaces, in days.
+    /// Sessions that have ended and measurements of interfaces, in days; sessions of the day in which that ends are kept.
     pub(crate) sessions: u64,
     /// Sums by minute, in days; then they are sums by hour.
     pub(crate) minutes: u64,
@@ -69,9 +70,10 @@ pub(super) fn tidy(store: &mut Sqlite, keep: &Keep, now: UnixMs) -> Result<Tidie
         minutes: minutes(store, before(keep.minutes))?,
         hours: hours(store, before(keep.hours))?,
     };
+    sweep(store)?;
     if keep.bytes > 0 && tidied.is_nothing() && size(store)? > keep.bytes {
         // Single sessions are the largest part, and what is missed least; sums by hour the smallest, and most.
-        tidied.sessions = sessions(store, now)?;
+        tidied.sessions = oldest_sessions(store)?;
         if tidied.is_nothing() {
             tidied.networks = networks(store, now)?;
         }
@@ -88,29 +90,60 @@ pub(super) fn tidy(store: &mut Sqlite, keep: &Keep, now: UnixMs) -> Result<Tidie
     Ok(tidied)
 }
 
-/// What is in use, in bytes; pages that are free for what comes next left out.
+/// What is in use, in bytes.
 fn size(store: &Sqlite) -> Result<u64, StoreError> {
-    let sql = "SELECT (page_count - freelist_count) * page_size
-               FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
-    let size: i64 = store.connection.query_row(sql, [], |row| row.get(0))?;
-    Ok(u64::try_from(size).unwrap_or(0))
+    Ok(used(&store.connection)?.saturating_add(store.days.size()?))
 }
 
+/// Days that are over go whole.
 fn sessions(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
+    match store.days.oldest() {
+        Some(oldest) if oldest < Day::of(before) => {
+            let rows = store.days.remove(oldest)?;
+            store.sweeping = Some(i64::MIN);
+            Ok(rows)
+        }
+        _ => Ok(0),
+    }
+}
+
+/// Takes away where sessions are of days that are gone, some of them.
+fn sweep(store: &mut Sqlite) -> Result<(), StoreError> {
+    let Some(from) = store.sweeping else { return Ok(()) };
     let transaction = store.connection.transaction()?;
-    let keys: Vec<String> = {
-        let mut statement = transaction.prepare_cached(
-            "SELECT key FROM session WHERE start < ?1 AND ended IS NOT NULL ORDER BY start LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![stored(before.0), SESSIONS], |row| row.get(0))?;
-        rows.collect::<Result<_, _>>()?
+    let until: Option<i64> = transaction
+        .prepare_cached("SELECT hash FROM place WHERE hash >= ?1 ORDER BY hash LIMIT 1 OFFSET ?2")?
+        .query_row(params![from, ROWS], |row| row.get(0))
+        .optional()?;
+    let first = store.days.oldest().map_or(i64::MAX, |day| day.0);
+    transaction
+        .prepare_cached("DELETE FROM place WHERE hash >= ?1 AND hash <= ?2 AND day < ?3")?
+        .execute(params![from, until.unwrap_or(i64::MAX), first])?;
+    transaction.commit()?;
+    store.sweeping = until;
+    Ok(())
+}
+
+/// The oldest that have ended, some of them, for want of room.
+fn oldest_sessions(store: &mut Sqlite) -> Result<usize, StoreError> {
+    let Some(day) = store.days.oldest() else { return Ok(0) };
+    let rows = store.days.first(day, SESSIONS)?;
+    let Some((last, _)) = rows.last().copied() else {
+        // Of what it had at some time nothing is left.
+        store.days.remove(day)?;
+        return Ok(1);
     };
-    for key in &keys {
-        transaction.prepare_cached("DELETE FROM story WHERE session = ?1")?.execute([key])?;
-        transaction.prepare_cached("DELETE FROM session WHERE key = ?1")?.execute([key])?;
+    let transaction = store.connection.transaction()?;
+    {
+        let sql = "DELETE FROM place WHERE hash = ?1 AND day = ?2 AND id = ?3";
+        let mut delete = transaction.prepare_cached(sql)?;
+        for (id, hash) in &rows {
+            delete.execute(params![hash, day.0, id])?;
+        }
     }
     transaction.commit()?;
-    Ok(keys.len())
+    store.days.cut(day, last)?;
+    Ok(rows.len())
 }
 
 fn networks(store: &Sqlite, before: UnixMs) -> Result<usize, StoreError> {
@@ -183,7 +216,7 @@ mod tests {
     use crate::filters::{ALL_TRAFFIC, Edit, Wanted};
     use crate::labels::Known;
     use crate::rules::Rules;
-    use crate::session::line;
+    use crate::session::{Key, line};
     use crate::sketch::States;
     use crate::store::{Reader, Span, Store};
     use crate::time::Minute;
@@ -314,9 +347,15 @@ mod tests {
         let now = T0 + SESSIONS * 1_200_000;
         let before = size(&store).unwrap();
         let keep = Keep { sessions: 1, ..Keep::default() };
-        // 200 in 66 h 40 min; those of the last day stay.
-        assert_eq!(tidy_all(&mut store, &keep, now).sessions, 129);
-        assert_eq!(store.all().unwrap().len(), 71);
+        // 200 in 66 h 40 min from 22:13 on; those of the day in which the last day began stay.
+        assert_eq!(tidy_all(&mut store, &keep, now).sessions, 6 + 72);
+        assert_eq!(store.all().unwrap().len(), 122);
+        let places = |store: &Sqlite| -> i64 {
+            store.connection.query_row("SELECT count(*) FROM place", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(places(&store), 122);
+        assert!(store.session(&Key("l|box|0".to_owned())).unwrap().is_none());
+        assert!(store.session(&Key("l|box|199".to_owned())).unwrap().is_some());
         let attempts =
             |directory| values(directory, 0).iter().map(|(_, figures)| figures.attempts).sum::<i64>();
         assert_eq!(attempts(directory.path()), 200, "sums stay");
@@ -325,8 +364,11 @@ mod tests {
         let keep = Keep { bytes: size(&store).unwrap() - 20_000, ..keep };
         let tidied = tidy_all(&mut store, &keep, now);
         assert!(tidied.sessions > 0 && tidied.hours == 0, "{tidied:?}");
+        let left = store.all().unwrap().len();
+        assert!(left < 122 && usize::try_from(places(&store)).unwrap() == left, "{left}");
         let keep = Keep { bytes: 1, ..keep };
         let tidied = tidy_all(&mut store, &keep, now);
         assert!(tidied.minutes > 0 && tidied.hours > 0, "{tidied:?}");
+        assert_eq!((store.all().unwrap().len(), store.days.oldest()), (0, None));
     }
 }

@@ -1,12 +1,18 @@
 //! What people look up: single sessions, what became of them, boxes, and their interfaces.
 
-use rusqlite::{OptionalExtension, Row, params};
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::StoreError;
+use super::days::{Day, days, reader};
+use super::newest::{Newest, Of, Told};
 use super::reader::SqliteReader;
-use super::sqlite::{session, stored};
+use super::sessions::session;
+use super::sqlite::stored;
 use crate::session::{Key, Session};
+use crate::sketch::device_hash;
 use crate::time::UnixMs;
 
 /// How many sessions, the newest first, are looked through for a text.
@@ -70,69 +76,86 @@ pub(crate) struct Interface {
 
 impl Lookup for SqliteReader {
     fn sessions(&mut self, wanted: &Wanted) -> Result<Vec<Session>, StoreError> {
-        let condition = match wanted.running {
-            Some(true) => "ended IS NULL AND",
-            Some(false) => "ended IS NOT NULL AND",
-            None => "",
-        };
-        let sql = format!(
-            "SELECT key, state FROM session WHERE {condition} start < ?1 ORDER BY start DESC LIMIT ?2"
-        );
         let text = wanted.text.to_lowercase();
         let limit = if text.is_empty() { wanted.most } else { LOOKED_THROUGH };
-        let before = wanted.before.map_or(i64::MAX, |before| stored(before.0));
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![before, limit])?;
         let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let state: String = row.get(1)?;
-            let session = session(row.get(0)?, &state)?;
+        let newest = Newest { running: wanted.running, before: wanted.before, most: limit, of: Of::Session };
+        self.newest(newest, |Told { columns: [key, state], .. }| {
+            let session = session(key, &state)?;
             if is_in(&text, &session) {
                 found.push(session);
             }
-            if found.len() >= wanted.most {
-                break;
-            }
-        }
+            Ok(found.len() < wanted.most)
+        })?;
         Ok(found)
     }
 
     fn session(&mut self, key: &Key) -> Result<Option<Session>, StoreError> {
-        let mut statement = self.connection.prepare_cached("SELECT state FROM session WHERE key = ?1")?;
-        let state: Option<String> = statement.query_row([&key.0], |row| row.get(0)).optional()?;
+        let sql = "SELECT state FROM running WHERE key = ?1";
+        let state: Option<String> =
+            self.connection.prepare_cached(sql)?.query_row([&key.0], |row| row.get(0)).optional()?;
+        let state = match state {
+            None => self.ended(key, "state")?,
+            state => state,
+        };
         state.map(|state| session(key.0.clone(), &state)).transpose()
     }
 
     fn story(&mut self, key: &Key) -> Result<Vec<Value>, StoreError> {
-        let sql = "SELECT pieces FROM story WHERE session = ?1 ORDER BY id LIMIT ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params![key.0, MAX_STORY], |row| row.get::<_, String>(0))?;
-        let mut story = Vec::new();
-        for row in rows {
-            let pieces: Vec<Value> = serde_json::from_str(&row?)
-                .map_err(|error| StoreError::Session { key: key.0.clone(), error })?;
-            story.extend(pieces);
+        let sql = "SELECT pieces FROM story WHERE session = (SELECT id FROM running WHERE key = ?1)
+                   ORDER BY id LIMIT ?2";
+        let mut lists: String = {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![key.0, MAX_STORY], |row| row.get::<_, String>(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        if lists.is_empty() {
+            lists = self.ended(key, "story")?.unwrap_or_default();
         }
-        Ok(story)
+        let lists = serde_json::Deserializer::from_str(&lists).into_iter::<Vec<Value>>().take(MAX_STORY);
+        let story = lists.collect::<Result<Vec<_>, _>>();
+        Ok(story.map_err(|error| StoreError::Session { key: key.0.clone(), error })?.concat())
     }
 
     fn boxes(&mut self, most: usize) -> Result<Vec<BoxSeen>, StoreError> {
-        let sql = "SELECT device, count(*), sum(ended IS NULL), max(start)
-                   FROM (SELECT device, ended, start FROM session ORDER BY start DESC LIMIT ?1)
-                   GROUP BY device ORDER BY max(start) DESC, device LIMIT ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params![BOXES_OF, most], |row| {
-            let newest: i64 = row.get(3)?;
-            let newest = UnixMs(u64::try_from(newest).unwrap_or(0));
-            Ok(BoxSeen { device: row.get(0)?, sessions: row.get(1)?, running: row.get(2)?, newest })
+        let mut boxes: HashMap<String, BoxSeen> = HashMap::new();
+        let newest = Newest { running: None, before: None, most: BOXES_OF, of: Of::Device };
+        self.newest(newest, |Told { start, runs, columns: [device, _] }| {
+            let seen = boxes.entry(device).or_insert_with_key(|device| BoxSeen {
+                device: device.clone(),
+                sessions: 0,
+                running: 0,
+                // The newest comes first.
+                newest: start,
+            });
+            seen.sessions += 1;
+            seen.running += i64::from(runs);
+            Ok(true)
         })?;
-        rows.map(|row| row.map_err(StoreError::from)).collect()
+        let mut boxes: Vec<_> = boxes.into_values().collect();
+        boxes.sort_unstable_by(|a, b| b.newest.cmp(&a.newest).then_with(|| a.device.cmp(&b.device)));
+        boxes.truncate(most);
+        Ok(boxes)
     }
 
     fn devices_since(&mut self, since: UnixMs) -> Result<i64, StoreError> {
-        let sql = "SELECT count(DISTINCT device) FROM session WHERE start >= ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row([stored(since.0)], |row| row.get(0))?)
+        let mut devices: HashSet<u64> = HashSet::new();
+        let mut add = |connection: &Connection, table: &str| -> Result<(), StoreError> {
+            let mut statement =
+                connection.prepare_cached(&format!("SELECT device FROM {table} WHERE start >= ?1"))?;
+            let mut rows = statement.query([stored(since.0)])?;
+            while let Some(row) = rows.next()? {
+                devices.insert(device_hash(row.get_ref(0)?.as_str().unwrap_or_default()));
+            }
+            Ok(())
+        };
+        add(&self.connection, "running")?;
+        for day in days(&self.directory)?.range(Day::of(since)..) {
+            if let Some(file) = reader(&self.directory, *day)? {
+                add(&file, "session")?;
+            }
+        }
+        Ok(i64::try_from(devices.len()).unwrap_or(i64::MAX))
     }
 
     fn interfaces(&mut self, most: usize) -> Result<Vec<Interface>, StoreError> {

@@ -1,12 +1,15 @@
 //! Where sessions and their sums are kept. What [`Store::write`] has returned from outlives the machine.
 
 mod clickhouse;
+mod days;
 mod fold;
 mod grid;
 mod keep;
 mod lookup;
+mod newest;
 mod reader;
 mod rollup;
+mod sessions;
 mod sqlite;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +26,7 @@ use crate::book::{Changes, Counts};
 use crate::figures::Figures;
 use crate::filters::{Filter, FilterId};
 use crate::labels::Dimension;
+use crate::session::story::Piece;
 use crate::session::{Key, Session};
 use crate::sketch::{Sketches, States, Unreadable};
 use crate::time::{Minute, UnixMs};
@@ -32,7 +36,7 @@ pub(crate) trait Store: Send {
     /// All sessions that have not ended.
     fn running(&mut self) -> Result<Vec<Session>, StoreError>;
 
-    /// A session by its key.
+    /// A session that has ended by its key; one that runs may be left out.
     fn session(&mut self, key: &Key) -> Result<Option<Session>, StoreError>;
 
     /// Writes all of it or nothing.
@@ -144,6 +148,9 @@ pub(crate) enum StoreError {
     ClickHouse(String),
     #[error("{address}: the server is of version {found}; it has to be {oldest} or later")]
     Server { address: String, found: String, oldest: &'static str },
+    /// Those of days.
+    #[error("the files of sessions: {0}")]
+    Files(std::io::Error),
     #[error("the journal: {0}")]
     Journal(#[from] std::io::Error),
     #[error("session {key:?} in the store cannot be read: {error}")]
@@ -156,6 +163,11 @@ pub(crate) enum StoreError {
         "the store is of version {found}, this program of {expected}: take the program that made it, or another --data"
     )]
     Version { found: i64, expected: i64 },
+}
+
+/// Pieces of a session's story as they are stored.
+fn told(key: &Key, pieces: &[Piece]) -> Result<String, StoreError> {
+    serde_json::to_string(pieces).map_err(|error| StoreError::Session { key: key.0.clone(), error })
 }
 
 /// Stored sketches, put together as [`Reader::sketches`] tells them.

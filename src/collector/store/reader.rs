@@ -1,6 +1,7 @@
 //! Questions to the embedded store about sums.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -21,13 +22,15 @@ const HOUR: u64 = 60;
 #[derive(Debug)]
 pub(crate) struct SqliteReader {
     pub(super) connection: Connection,
+    /// Where the store is.
+    pub(super) directory: PathBuf,
 }
 
 // === impl SqliteReader ===
 
 impl SqliteReader {
-    pub(super) const fn new(connection: Connection) -> Self {
-        Self { connection }
+    pub(super) fn new(connection: Connection, directory: &Path) -> Self {
+        Self { connection, directory: directory.to_owned() }
     }
 
     /// Hands over the rows of a span, in the order of their minutes and in a minute in that of their values. Added up here:

@@ -41,12 +41,12 @@ impl By {
         }
     }
 
-    /// Makes both tables where they are not there.
+    /// Makes both tables.
     pub(super) fn create(self) -> String {
         let columns: String = columns().map(|name| format!("    {name} INTEGER NOT NULL,\n")).collect();
         let table = |name: &str, columns: &str| {
             format!(
-                "CREATE TABLE IF NOT EXISTS {name} (\n    dimension INTEGER NOT NULL,\n    minute INTEGER NOT NULL,\n    \
+                "CREATE TABLE {name} (\n    dimension INTEGER NOT NULL,\n    minute INTEGER NOT NULL,\n    \
                  value TEXT NOT NULL,\n{columns}    PRIMARY KEY (dimension, minute, value)\n) WITHOUT ROWID;\n"
             )
         };

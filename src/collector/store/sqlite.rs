@@ -1,25 +1,26 @@
-//! The embedded store: one SQLite file with a write-ahead log, synced to the disk with every transaction.
+//! The embedded store: an SQLite file with a write-ahead log, synced to the disk with every transaction, and beside it one
+//! for each day's sessions that have ended (see [`super::days`]).
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, Transaction, params};
 
+use super::days::{Days, hash};
 use super::fold::{self, Border};
 use super::keep::{Keep, Tidied, tidy};
 use super::reader::SqliteReader;
 use super::rollup::{self, By};
-use super::{Store, StoreError};
+use super::{Store, StoreError, sessions};
 use crate::book::{Changes, Counts, Place};
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::Dimension;
-use crate::session::story::Piece;
 use crate::session::{Key, Session};
 use crate::time::UnixMs;
 
 /// Of the tables; a file of another one is not touched.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// The file in the data directory.
 const FILE: &str = "collector.sqlite";
 /// Numbers of the operators' own dimensions begin here.
@@ -27,25 +28,16 @@ pub(super) const FIRST_OWN: u32 = 1000;
 /// Most of the operators' own dimensions; sessions count under further ones no more.
 pub(super) const MAX_OWN: usize = 100;
 /// How long one connection waits for another.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// How much of the file is kept in memory, in KiB: sessions begin and end anywhere in it.
+/// How much of the file is kept in memory, in KiB: keys and names lie anywhere in it.
 const CACHE: i64 = 16 * 1024;
 /// How many statements are kept prepared.
 const STATEMENTS: usize = 64;
 
-/// The tables but for those of sums.
+/// The tables but for those of sessions and sums. Filters that are no more keep their place, so that their numbers are not
+/// given again.
 const TABLES: &str = "
-CREATE TABLE session (
-    key     TEXT PRIMARY KEY,
-    device  TEXT NOT NULL,
-    start   INTEGER NOT NULL,
-    ended   INTEGER,
-    missing INTEGER NOT NULL,
-    state   TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX session_running ON session (key) WHERE ended IS NULL;
-CREATE INDEX session_start ON session (start);
 CREATE TABLE dimension (
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
@@ -57,35 +49,15 @@ CREATE TABLE network (
     report    TEXT NOT NULL,
     PRIMARY KEY (device, name, timestamp)
 ) WITHOUT ROWID;
+CREATE INDEX network_timestamp ON network (timestamp);
 CREATE TABLE count (
     name   TEXT PRIMARY KEY,
     number INTEGER NOT NULL
 ) WITHOUT ROWID;
-";
-
-/// What became of sessions: made where it is not there, so that older stores have it as well.
-const STORY: &str = "
-CREATE TABLE IF NOT EXISTS story (
-    id      INTEGER PRIMARY KEY,
-    session TEXT NOT NULL,
-    pieces  TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS story_session ON story (session);
-";
-
-/// Saved filters, made likewise. Those that are no more keep their place, so that their numbers are not given again.
-const FILTER: &str = "
-CREATE TABLE IF NOT EXISTS filter (
+CREATE TABLE filter (
     id    INTEGER PRIMARY KEY,
     state TEXT
 );
-";
-
-/// Once there to find what is old, and to be written with each sum; made likewise, and taken away likewise.
-const INDEXES: &str = "
-DROP INDEX IF EXISTS rollup_minute;
-DROP INDEX IF EXISTS rollup_hour_minute;
-CREATE INDEX IF NOT EXISTS network_timestamp ON network (timestamp);
 ";
 
 /// The store, for the one that writes.
@@ -98,6 +70,9 @@ pub(crate) struct Sqlite {
     pub(super) border: Border,
     /// Before these minutes there is nothing left of sums by minute and by hour, but for what came late.
     pub(super) cleared: [u64; 2],
+    pub(super) days: Days,
+    /// Places of sessions are looked through for those of days that are gone, from this one on.
+    pub(super) sweeping: Option<i64>,
 }
 
 // === impl Sqlite ===
@@ -117,23 +92,22 @@ impl Sqlite {
             0 => {
                 let transaction = connection.transaction()?;
                 transaction.execute_batch(TABLES)?;
+                transaction.execute_batch(sessions::TABLES)?;
+                for by in By::ALL {
+                    transaction.execute_batch(&by.create())?;
+                }
+                transaction.execute_batch(fold::TABLE)?;
                 transaction.pragma_update(None, "user_version", VERSION)?;
                 transaction.commit()?;
             }
             VERSION => {}
             found => return Err(StoreError::Version { found, expected: VERSION }),
         }
-        connection.execute_batch(STORY)?;
-        connection.execute_batch(FILTER)?;
-        for by in By::ALL {
-            connection.execute_batch(&by.create())?;
-        }
-        connection.execute_batch(fold::TABLE)?;
-        connection.execute_batch(INDEXES)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let border = Border::open(&mut connection)?;
+        let border = Border::read(&connection)?;
         let own = own_dimensions(&connection)?.into_iter().map(|(id, name)| (name, id)).collect();
-        Ok(Self { connection, own, border, cleared: [0; 2] })
+        let days = Days::open(directory)?;
+        Ok(Self { connection, own, border, cleared: [0; 2], days, sweeping: None })
     }
 
     /// A connection for those who ask.
@@ -141,13 +115,14 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(directory.join(FILE), flags)?;
         connection.busy_timeout(BUSY)?;
-        Ok(SqliteReader::new(connection))
+        Ok(SqliteReader::new(connection, directory))
     }
 
     /// Every session, for tests.
     #[cfg(test)]
     pub(crate) fn all(&mut self) -> Result<Vec<Session>, StoreError> {
-        sessions(&self.connection, "SELECT key, state FROM session")
+        use super::{Lookup, Wanted};
+        Self::reader(self.days.store())?.sessions(&Wanted { most: 1_000_000, ..Wanted::default() })
     }
 
     /// How many measurements of interfaces there are, for tests.
@@ -158,7 +133,7 @@ impl Sqlite {
 
     fn write_all(&mut self, changes: &Changes, own: &mut HashMap<String, u32>) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
-        write_sessions(&transaction, &changes.sessions)?;
+        let stale = sessions::write(&transaction, &mut self.days, &changes.sessions, &changes.stories)?;
         {
             let mut statement = transaction.prepare_cached(By::Minute.add())?;
             for (Place { filter, dimension, minute, value }, figures) in &changes.rollups {
@@ -180,11 +155,6 @@ impl Sqlite {
                 if self.border.is_folded(dimension, minute) {
                     self.border.merge_late(&transaction, (dimension, minute, value), sketches)?;
                 }
-            }
-            let mut statement =
-                transaction.prepare_cached("INSERT INTO story (session, pieces) VALUES (?1, ?2)")?;
-            for (key, pieces) in &changes.stories {
-                statement.execute(params![key.0, told(key, pieces)?])?;
             }
             for (id, filter) in &changes.filters {
                 let state = filter.as_ref().map(serde_json::to_string).transpose();
@@ -217,19 +187,20 @@ impl Sqlite {
             }
         }
         transaction.commit()?;
+        self.days.forget(stale);
         Ok(())
     }
 }
 
 impl Store for Sqlite {
     fn running(&mut self) -> Result<Vec<Session>, StoreError> {
-        sessions(&self.connection, "SELECT key, state FROM session WHERE ended IS NULL")
+        sessions::running(&self.connection)
     }
 
     fn session(&mut self, key: &Key) -> Result<Option<Session>, StoreError> {
-        let mut statement = self.connection.prepare_cached("SELECT state FROM session WHERE key = ?1")?;
-        let state: Option<String> = statement.query_row([&key.0], |row| row.get(0)).optional()?;
-        state.map(|state| session(key.0.clone(), &state)).transpose()
+        let Some(spot) = sessions::spot(&self.connection, hash(key))? else { return Ok(None) };
+        let state = self.days.column("state", spot, key)?;
+        state.map(|state| sessions::session(key.0.clone(), &state)).transpose()
     }
 
     fn write(&mut self, changes: &Changes) -> Result<(), StoreError> {
@@ -272,31 +243,6 @@ impl Store for Sqlite {
     }
 }
 
-fn write_sessions(transaction: &Transaction<'_>, sessions: &[Session]) -> Result<(), StoreError> {
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO session (key, device, start, ended, missing, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (key) DO UPDATE SET ended = excluded.ended, missing = excluded.missing, state = excluded.state",
-    )?;
-    for session in sessions {
-        let state = serde_json::to_string(session)
-            .map_err(|error| StoreError::Session { key: session.key.0.clone(), error })?;
-        statement.execute(params![
-            session.key.0,
-            session.device,
-            stored(session.start.0),
-            session.end.map(|end| stored(end.at.0)),
-            stored(session.missing()),
-            state
-        ])?;
-    }
-    Ok(())
-}
-
-/// Pieces of a story as they are stored.
-pub(super) fn told(key: &Key, pieces: &[Piece]) -> Result<String, StoreError> {
-    serde_json::to_string(pieces).map_err(|error| StoreError::Session { key: key.0.clone(), error })
-}
-
 /// The number of a dimension; one of the operator's own is given one. `None` where there are too many.
 fn number(
     transaction: &Transaction<'_>,
@@ -323,20 +269,6 @@ pub(super) fn own_dimensions(connection: &Connection) -> Result<Vec<(u32, String
     let mut statement = connection.prepare_cached("SELECT id, name FROM dimension ORDER BY id")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.map(|row| row.map_err(StoreError::from)).collect()
-}
-
-fn sessions(connection: &Connection, sql: &str) -> Result<Vec<Session>, StoreError> {
-    let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.map(|row| {
-        let (key, state): (String, String) = row?;
-        session(key, &state)
-    })
-    .collect()
-}
-
-pub(super) fn session(key: String, state: &str) -> Result<Session, StoreError> {
-    serde_json::from_str(state).map_err(|error| StoreError::Session { key, error })
 }
 
 /// What a dimension is called in the table: those of saved filters follow those of all traffic.

@@ -7,23 +7,67 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::golden;
-use crate::harness::{Collector, answer, lines_of_the_past, request};
+use crate::harness::{Collector, answer, ended, lines_of_the_past, request};
 
 /// Lines that clients send at once: so many that the store gets most of them later.
 const CLIENTS: usize = 16;
 
-/// Attempts as sessions and as roll-ups tell them.
-fn stored(data: &Path) -> (BTreeSet<String>, i64) {
-    let store = Connection::open(data.join("collector.sqlite")).unwrap();
-    let mut keys = store.prepare("SELECT key FROM session").unwrap();
-    let keys = keys.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let sum = "SELECT coalesce(sum(attempts), 0) FROM rollup WHERE dimension = 0";
-    (keys, store.query_row(sum, [], |row| row.get(0)).unwrap())
+/// What a store holds.
+struct Stored {
+    /// Keys of sessions that run, and of those that have ended.
+    running: BTreeSet<String>,
+    ended: BTreeSet<String>,
+    /// As roll-ups tell them.
+    attempts: i64,
+    ended_plays: i64,
+}
+
+impl Stored {
+    fn of(data: &Path) -> Self {
+        let store = Connection::open(data.join("collector.sqlite")).unwrap();
+        let mut keys = store.prepare("SELECT key FROM running").unwrap();
+        let running: BTreeSet<_> =
+            keys.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let all = ended(data);
+        let ended: BTreeSet<_> = all.iter().map(|(key, _)| key.clone()).collect();
+        assert!(ended.len() == all.len() && ended.is_disjoint(&running), "each session is there once");
+        let sum = |name: &str| {
+            let sum = format!("SELECT coalesce(sum({name}), 0) FROM rollup WHERE dimension = 0");
+            store.query_row(&sum, [], |row| row.get(0)).unwrap()
+        };
+        Self { running, ended, attempts: sum("attempts"), ended_plays: sum("ended_plays") }
+    }
+
+    fn sessions(&self) -> i64 {
+        i64::try_from(self.running.len() + self.ended.len()).unwrap()
+    }
 }
 
 /// How often the collector is killed: `cargo xtask torture --collector` says more.
 fn kills() -> u64 {
     std::env::var("STBEACON_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+/// What a client sends: of a session of that name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Sent {
+    Begin(String),
+    End(String),
+}
+
+impl Sent {
+    fn line(&self) -> String {
+        match self {
+            Self::Begin(id) => format!("a=I~c={id}~d=box~e=0~f=R~w=0"),
+            Self::End(id) => format!("a=C~c={id}~d=box~e=1~f=R~w=1000"),
+        }
+    }
+
+    /// What the store calls it.
+    fn key(&self) -> String {
+        let (Self::Begin(id) | Self::End(id)) = self;
+        format!("l|box|{id}")
+    }
 }
 
 /// A file system of so many MB, of its own; is gone when this is dropped.
@@ -89,8 +133,8 @@ fn a_full_disk_is_told_and_what_was_answered_stays() {
     collector.line_until_taken(line(answered).split_once('?').unwrap().1);
     read_into_the_store(&collector);
     collector.kill();
-    let (keys, attempts) = stored(&data);
-    assert_eq!((keys.len(), attempts), (answered + 1, answered as i64 + 1));
+    let stored = Stored::of(&data);
+    assert_eq!((stored.sessions(), stored.attempts), (answered as i64 + 1, answered as i64 + 1));
 }
 
 #[test]
@@ -124,13 +168,17 @@ fn what_was_answered_outlives_a_kill_and_nothing_counts_twice() {
                 let mut stream = collector.connect();
                 std::thread::spawn(move || {
                     let (mut asked, mut answered) = (Vec::new(), Vec::new());
-                    for number in 0.. {
+                    // Every other one ends at once.
+                    let all = (0..).flat_map(|number| {
                         let id = format!("{round}-{client}-{number}");
-                        let line = format!("/9.gif?a=I~c={id}~d=box~e=0~f=R~w=0");
-                        asked.push(id.clone());
-                        request(&mut stream, "GET", &line, "", b"");
+                        std::iter::once(Sent::Begin(id.clone()))
+                            .chain((number % 2 == 1).then_some(Sent::End(id)))
+                    });
+                    for what in all {
+                        asked.push(what.clone());
+                        request(&mut stream, "GET", &format!("/9.gif?{}", what.line()), "", b"");
                         match answer(&mut stream) {
-                            Some(answer) if answer.status == 200 => answered.push(id),
+                            Some(answer) if answer.status == 200 => answered.push(what),
                             Some(answer) => panic!("{}", answer.text()),
                             None => break,
                         }
@@ -151,26 +199,36 @@ fn what_was_answered_outlives_a_kill_and_nothing_counts_twice() {
         let collector = Collector::start(data.path());
         read_into_the_store(&collector);
         collector.kill();
-        let (keys, attempts) = stored(data.path());
-        let has = |id: &String| keys.contains(&format!("l|box|{id}"));
-        let lost: Vec<_> = answered.iter().filter(|id| !has(id)).collect();
+        let stored = Stored::of(data.path());
+        let begun = |id: &str| stored.running.contains(id) || stored.ended.contains(id);
+        let lost = answered.iter().filter(|sent| match sent {
+            Sent::Begin(_) => !begun(&sent.key()),
+            Sent::End(_) => !stored.ended.contains(&sent.key()),
+        });
+        let lost: Vec<_> = lost.collect();
         assert!(lost.is_empty(), "answered and lost: {lost:?}");
-        assert!(keys.iter().all(|key| sent.contains(key.strip_prefix("l|box|").unwrap())));
-        assert_eq!(attempts, i64::try_from(keys.len()).unwrap(), "sums and sessions were written together");
+        let known: BTreeSet<_> = sent.iter().map(Sent::key).collect();
+        assert!(stored.running.iter().chain(&stored.ended).all(|key| known.contains(key)));
+        assert_eq!(stored.attempts, stored.sessions(), "sums and sessions were written together");
+        assert_eq!(stored.ended_plays, i64::try_from(stored.ended.len()).unwrap(), "and their ends");
     }
     assert!(answered.len() > 100, "only {} were answered in all", answered.len());
 
     // Whoever has had no answer sends again, and so may those who had one.
     let collector = Collector::start(data.path());
     let mut stream = collector.connect();
-    for id in &sent {
-        request(&mut stream, "GET", &format!("/9.gif?a=I~c={id}~d=box~e=0~f=R~w=0"), "", b"");
+    for what in &sent {
+        request(&mut stream, "GET", &format!("/9.gif?{}", what.line()), "", b"");
         assert_eq!(answer(&mut stream).unwrap().status, 200);
     }
-    assert_eq!(collector.status()["running_sessions"], sent.len());
+    let ended = sent.iter().filter(|what| matches!(what, Sent::End(_))).count();
+    let begun = sent.len() - ended;
+    assert_eq!(collector.status()["running_sessions"], begun - ended);
     assert!(collector.stop().success());
-    let (keys, attempts) = stored(data.path());
-    assert_eq!((keys.len(), attempts), (sent.len(), i64::try_from(sent.len()).unwrap()));
+    let stored = Stored::of(data.path());
+    assert_eq!((stored.running.len(), stored.ended.len()), (begun - ended, ended));
+    let [begun, ended] = [begun, ended].map(|count| i64::try_from(count).unwrap());
+    assert_eq!((stored.attempts, stored.ended_plays), (begun, ended));
 }
 
 #[test]
@@ -193,7 +251,7 @@ fn requests_that_have_begun_are_answered_before_the_end() {
     let answered = answer(&mut stream).unwrap();
     assert_eq!(answered.status, 200, "{}", answered.text());
     assert!(stopping.join().unwrap().success());
-    assert_eq!(stored(data.path()).1, 1);
+    assert_eq!(Stored::of(data.path()).attempts, 1);
 }
 
 /// Waits until nothing is put aside any more.
@@ -218,7 +276,7 @@ fn what_comes_while_the_store_takes_nothing_is_put_aside_or_refused() {
     assert!(refused.head.contains("retry-after: 5"), "{}", refused.head);
     other.execute_batch("ROLLBACK").unwrap();
     collector.line_until_taken("a=I~c=1~d=box~e=0~f=R~w=0");
-    assert_eq!(stored(data.path()).1, 1);
+    assert_eq!(Stored::of(data.path()).attempts, 1);
 }
 
 #[test]
@@ -236,14 +294,14 @@ fn a_store_that_takes_nothing_is_told_and_comes_back() {
     let status = collector.status();
     assert_eq!(status["store_writable"], false);
     assert!(status["spooled_bytes"].as_u64().unwrap() > 0, "{status}");
-    assert_eq!(stored(data.path()).1, 1);
+    assert_eq!(Stored::of(data.path()).attempts, 1);
 
     other.execute_batch("ROLLBACK").unwrap();
     read_into_the_store(&collector);
     assert_eq!(collector.line(&line(1)).status, 200);
     let status = collector.status();
     assert_eq!((&status["store_writable"], &status["running_sessions"]), (&true.into(), &2.into()));
-    assert_eq!(stored(data.path()).1, 2);
+    assert_eq!(Stored::of(data.path()).attempts, 2);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::golden;
@@ -30,6 +31,37 @@ pub(crate) fn network_of_today(seconds_ago: u64) -> String {
     let today = pinned.replace("1509629381", &(now - seconds_ago).to_string());
     assert_ne!(today, pinned);
     today
+}
+
+/// Sessions that have ended, as the embedded store has them: each key with its state.
+pub(crate) fn ended(data: &Path) -> Vec<(String, String)> {
+    let store = Connection::open(data.join("collector.sqlite")).unwrap();
+    let mut place =
+        store.prepare("SELECT count(*) FROM place WHERE hash = ?1 AND day = ?2 AND id = ?3").unwrap();
+    let mut ended = Vec::new();
+    for file in std::fs::read_dir(data.join("sessions")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "sqlite") {
+            continue;
+        }
+        let file = Connection::open(path).unwrap();
+        if !file.table_exists(None, "session").unwrap() {
+            // The kill came right after it was made.
+            continue;
+        }
+        let mut rows = file.prepare("SELECT hash, start / 86400000, id, key, state FROM session").unwrap();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let [hash, day, id]: [i64; 3] = [0, 1, 2].map(|column| row.get(column).unwrap());
+            // A kill may have left one that nobody is told of.
+            if place.query_row([hash, day, id], |row| row.get::<_, i64>(0)).unwrap() == 1 {
+                ended.push((row.get(3).unwrap(), row.get(4).unwrap()));
+            }
+        }
+    }
+    let places: usize = store.query_row("SELECT count(*) FROM place", [], |row| row.get(0)).unwrap();
+    assert_eq!(ended.len(), places, "each place is that of a row");
+    ended
 }
 
 /// A running collector; is killed when it is dropped.

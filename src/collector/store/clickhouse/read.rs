@@ -13,7 +13,8 @@ use crate::session::{Key, Session};
 use crate::sketch::States;
 use crate::store::lookup::{BOXES_OF, LOOKED_THROUGH, MAX_STORY, is_in};
 use crate::store::rollup::columns;
-use crate::store::sqlite::{session, table};
+use crate::store::sessions::session;
+use crate::store::sqlite::table;
 use crate::store::{BoxSeen, Cell, Interface, Lookup, Merging, Reader, Sketched, Span, StoreError, Wanted};
 use crate::time::{self, HOUR, Minute, UnixMs};
 

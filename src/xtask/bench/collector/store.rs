@@ -117,7 +117,9 @@ fn size(directory: &Path) -> Result<u64, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
     let mut bytes = 0;
     for entry in std::fs::read_dir(directory).map_err(failed)? {
-        bytes += entry.and_then(|entry| entry.metadata()).map_err(failed)?.len();
+        let entry = entry.map_err(failed)?;
+        let metadata = entry.metadata().map_err(failed)?;
+        bytes += if metadata.is_dir() { size(&entry.path())? } else { metadata.len() };
     }
     Ok(bytes)
 }
