@@ -218,11 +218,19 @@ impl Labels {
 
 /// The beginning of a text, without white space at its ends and without control characters.
 pub(crate) fn clipped(text: &str, most: usize) -> String {
+    let mut clipped = String::new();
+    push_clipped(&mut clipped, text, most);
+    clipped
+}
+
+/// The same, behind what is there.
+pub(crate) fn push_clipped(out: &mut String, text: &str, most: usize) {
     let text = text.trim();
     if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
+        out.push_str(text);
+    } else {
+        out.extend(text.chars().filter(|c| !c.is_control()).take(most));
     }
-    text.chars().filter(|c| !c.is_control()).take(most).collect()
 }
 
 #[cfg(test)]

@@ -5,17 +5,20 @@
 //! would have told is made up for by the totals of the last one. No line tells the time of day: a session begins
 //! where its first line that came puts it.
 
+mod told;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use stbeacon_core::line::decode::{DecodeError, Field, Line, Meaning, join};
+use stbeacon_core::line::decode::{DecodeError, Fields, Line, join};
 use stbeacon_core::line::keys::{Event, Metric};
-use stbeacon_core::line::value::Typed;
 use thiserror::Error;
+
+use self::told::{Reading, Told};
 
 use super::{Context, Key, Ledger, Session, ToldBy, signed};
 use crate::figures::Figures;
-use crate::labels::{Known, MAX_VALUE, clipped};
+use crate::labels::{clipped, push_clipped};
 use crate::networks::Networks;
 use crate::time::{AHEAD, LONGEST};
 
@@ -25,13 +28,15 @@ const INTERVAL: u64 = 300_000;
 const MAX_INTERVAL: u64 = 3_600_000;
 /// Most lines of a session of which some parts have come and others not; of further ones the oldest are given up.
 const MAX_SPLIT: usize = 4;
+/// Longest name of a box or an attempt, in characters.
+const MAX_ID: usize = 128;
 /// Most parts of a line.
 const MAX_PARTS: u32 = 32;
 
 /// A line as it was received.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
-    attempt: String,
+    key: Key,
     /// The box, as it names itself; the address it came from where it does not.
     device: String,
     subnet: String,
@@ -50,29 +55,6 @@ enum Content {
         total: u32,
         text: String,
     },
-}
-
-/// What a line tells, as far as anybody wants to know.
-#[derive(Debug, Clone, Default)]
-struct Told {
-    event: Option<Event>,
-    /// In ms since the attempt was initialised.
-    clock: u64,
-    /// In ms since the line before.
-    elapsed: u64,
-    /// All that was told so far is told again.
-    is_cumulative: bool,
-    startup: Option<u64>,
-    total_playing: Option<u64>,
-    total_rebuffering: Option<u64>,
-    sums: Sums,
-    /// What was played, in bit/s, where `sums` has no bits.
-    rate: Option<u64>,
-    /// Pictures a second: the sum in ten-thousandths, and the number of samples.
-    fps: Option<(i128, u64)>,
-    error: String,
-    labels: Vec<(Known, String)>,
-    own: Vec<(String, String)>,
 }
 
 /// Why a line is of no use.
@@ -135,25 +117,36 @@ impl Received {
     /// # Errors
     /// Where it is none, or does not say of which attempt it is.
     pub(crate) fn read(query: &str, address: &str, subnet: &str) -> Result<Self, Unusable> {
-        let line = Line::read(query)?;
-        let attempt = line.value(Metric::AttemptId).filter(|id| !id.is_empty());
-        let attempt = clipped(attempt.ok_or(Unusable::Missing(Metric::AttemptId))?, 128);
-        let viewer = line.value(Metric::ViewerId).filter(|id| !id.is_empty()).unwrap_or(address);
-        let device = clipped(viewer, 128);
-        if line.value(Metric::EventCode).is_none() {
+        let mut reading = Reading::default();
+        for field in Fields::of(query)? {
+            reading.take(field?);
+        }
+        let attempt = reading.attempt.as_deref().filter(|id| !id.is_empty());
+        let attempt = attempt.ok_or(Unusable::Missing(Metric::AttemptId))?;
+        let viewer = reading.viewer.as_deref().filter(|id| !id.is_empty()).unwrap_or(address);
+        let device = clipped(viewer, MAX_ID);
+        let mut key = String::with_capacity(4 + device.len() + attempt.len());
+        for part in ["l|", &device, "|"] {
+            key.push_str(part);
+        }
+        push_clipped(&mut key, attempt, MAX_ID);
+        if !reading.has_event {
             return Err(Unusable::Missing(Metric::EventCode));
         }
-        let number = sequence(&line)?;
-        let content = match line.part() {
-            Some((_, total)) => Content::Part { event: line.event(), total, text: line.to_string() },
-            None => Content::Whole(Box::new(Told::by(&line))),
+        let number = sequence(reading.number.as_deref())?;
+        let content = match reading.parts() {
+            Some(total) => {
+                let event = reading.told().event;
+                Content::Part { event, total, text: Line::read(query)?.to_string() }
+            }
+            None => Content::Whole(Box::new(reading.told())),
         };
-        Ok(Self { attempt, device, subnet: subnet.to_owned(), number, content })
+        Ok(Self { key: Key(key), device, subnet: subnet.to_owned(), number, content })
     }
 
     /// What the session is known by.
     pub(crate) fn key(&self) -> Key {
-        Key(format!("l|{}|{}", self.device, self.attempt))
+        self.key.clone()
     }
 
     /// Takes it into the session that it is of, or begins that; `None` where it is of none.
@@ -302,89 +295,11 @@ impl Received {
     fn label(&self, session: &mut Session, told: &Told, networks: &Networks) {
         let labels = &mut session.labels;
         labels.set_subnet(&self.subnet, networks);
-        for (known, value) in &told.labels {
-            labels.set(*known, value);
+        for (known, value) in told.labels.iter() {
+            labels.set(known, value);
         }
         for (name, value) in &told.own {
             labels.set_own(name, value);
-        }
-    }
-}
-
-// === impl Told ===
-
-impl Told {
-    fn by(line: &Line<'_>) -> Self {
-        let mut told = Self::default();
-        let (mut bits, mut rates) = (None, None);
-        let (mut stream, mut player) = ("", "");
-        // Each key is looked at once: a line has some forty, and two dozens of them are of use here.
-        for field in &line.fields {
-            let metric = match field.meaning {
-                Meaning::Metric(metric) => metric,
-                Meaning::Dimension => {
-                    told.own.push((field.key.to_owned(), clipped(&field.value, MAX_VALUE)));
-                    continue;
-                }
-                Meaning::Unknown => continue,
-            };
-            let text = &*field.value;
-            let integer = || integer(field);
-            match metric {
-                Metric::EventCode => told.event = Event::from_code(text),
-                Metric::CurrentClockTime => told.clock = integer().unwrap_or(0),
-                Metric::LogInterval => told.elapsed = elapsed(field),
-                Metric::LogType => told.is_cumulative = text == "C",
-                Metric::StartupTime => told.startup = integer(),
-                Metric::TotalPlayClockTime => told.total_playing = integer(),
-                Metric::TotalRebufferTime => told.total_rebuffering = integer(),
-                Metric::PlayClockTime => told.sums.playing = integer().unwrap_or(0),
-                Metric::RebufferTime => told.sums.rebuffering = integer().unwrap_or(0),
-                Metric::SeekTime => told.sums.seeking = integer().unwrap_or(0),
-                Metric::SeekCount => told.sums.seeks = integer().unwrap_or(0),
-                Metric::DroppedFrames => told.sums.dropped = integer().unwrap_or(0),
-                Metric::AveragedBitRate => {
-                    if let Some(Ok(Typed::WeightedRate(rate))) = field.typed() {
-                        bits = Some((rate.rate_times_ms / 1000, rate.ms));
-                    }
-                }
-                Metric::PlayBackBitRate => rates = sum_count(field),
-                Metric::AverageFps => told.fps = sum_count(field),
-                Metric::ErrorCode => text.clone_into(&mut told.error),
-                Metric::Cdn => told.label(Known::Cdn, text),
-                Metric::Title => told.label(Known::Asset, text),
-                Metric::StreamName => stream = text,
-                Metric::Device => told.label(Known::Device, text),
-                Metric::FullOs => told.label(Known::Firmware, text),
-                Metric::Protocol => told.label(Known::Protocol, text),
-                Metric::PlayerId => told.label(Known::Player, text),
-                Metric::PlayerType => player = text,
-                Metric::DeliveryType => match text {
-                    "L" => told.label(Known::Delivery, "Live"),
-                    "O" => told.label(Known::Delivery, "VoD"),
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        for (known, text) in [(Known::Asset, stream), (Known::Player, player)] {
-            if !told.labels.iter().any(|(told, _)| *told == known) {
-                told.label(known, text);
-            }
-        }
-        if let Some((bits, ms)) = bits {
-            told.sums.bits = u64::try_from(bits).unwrap_or(u64::MAX);
-            told.sums.rated = ms;
-        } else {
-            told.rate =
-                rates.map(|(sum, count)| u64::try_from(sum / 10_000 / i128::from(count)).unwrap_or(0));
-        }
-        told
-    }
-
-    fn label(&mut self, known: Known, value: &str) {
-        if !value.is_empty() {
-            self.labels.push((known, clipped(value, MAX_VALUE)));
         }
     }
 }
@@ -462,49 +377,14 @@ impl Sums {
 }
 
 /// The line's number in its session.
-fn sequence(line: &Line<'_>) -> Result<u32, Unusable> {
+fn sequence(value: Option<&str>) -> Result<u32, Unusable> {
     let metric = Metric::SequenceId;
-    let value = line.value(metric).ok_or(Unusable::Missing(metric))?;
+    let value = value.ok_or(Unusable::Missing(metric))?;
     value.parse().map_err(|_| Unusable::Value {
         metric,
         value: clipped(value, 40),
         expected: "a whole number below 2^32",
     })
-}
-
-/// ms since the line before.
-fn elapsed(field: &Field<'_>) -> u64 {
-    match field.typed() {
-        Some(Ok(Typed::Decimal(seconds))) => thousandths(seconds.to_f64()),
-        Some(Ok(Typed::Integer(seconds))) => u64::try_from(seconds).unwrap_or(0).saturating_mul(1000),
-        _ => 0,
-    }
-}
-
-fn integer(field: &Field<'_>) -> Option<u64> {
-    match field.typed()? {
-        Ok(Typed::Integer(number)) => u64::try_from(number).ok(),
-        _ => None,
-    }
-}
-
-/// The sum in ten-thousandths, and the number of samples, where there are any.
-fn sum_count(field: &Field<'_>) -> Option<(i128, u64)> {
-    match field.typed()? {
-        Ok(Typed::SumCount(value)) if value.count > 0 => {
-            Some((i128::from(thousandths(value.sum.to_f64())) * 10, value.count))
-        }
-        _ => None,
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to what fits before it is cast"
-)]
-fn thousandths(value: f64) -> u64 {
-    (value * 1000.0).round().clamp(0.0, 1e18) as u64
 }
 
 /// Pictures in `ms` at the average of samples whose sum is in ten-thousandths.

@@ -1,5 +1,7 @@
 //! What stands between keys, and what stands for it in a value.
 
+use std::sync::LazyLock;
+
 use thiserror::Error;
 
 use crate::line::escape::PLAIN;
@@ -78,6 +80,12 @@ impl Separators {
         let usual_kept = (0..=u8::MAX).filter(|byte| Self::is_usual(*byte)).all(is_kept);
         let stand_in = stand_in.into();
         Ok(Self { param, stand_in, guarded, guarded_behind, kept, usual_kept })
+    }
+
+    /// `~` and `*@*`.
+    pub(in crate::line) fn usual() -> &'static Self {
+        static USUAL: LazyLock<Separators> = LazyLock::new(Separators::default);
+        &USUAL
     }
 
     /// What stands between keys; ASCII.

@@ -6,14 +6,15 @@
 //! A value is decoded in the opposite order of writing: first the separator's stand-in, then `%XX`. So an original
 //! `*@*`, which is written `*%40*`, does not become a separator.
 
+mod fields;
 mod join;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::LazyLock;
 
 use thiserror::Error;
 
+pub use self::fields::Fields;
 pub use self::join::{JoinError, join};
 
 use super::config::Separators;
@@ -126,8 +127,7 @@ impl<'a> Line<'a> {
     /// # Errors
     /// Where it breaks, and why.
     pub fn read(text: &'a str) -> Result<Self, DecodeError> {
-        static USUAL: LazyLock<Separators> = LazyLock::new(Separators::default);
-        Self::read_with(text, &USUAL)
+        Self::read_with(text, Separators::usual())
     }
 
     /// As [`Line::read`], from bytes.
@@ -145,28 +145,12 @@ impl<'a> Line<'a> {
     /// # Errors
     /// As [`Line::read`].
     pub fn read_with(text: &'a str, separators: &Separators) -> Result<Self, DecodeError> {
-        let separator = char::from(separators.param());
-        let (address, start) = address(text)?;
-        let line = text.get(start..).unwrap_or_default();
-        let line = line.strip_suffix(separator).unwrap_or(line);
-        if line.is_empty() {
-            return Err(DecodeError { at: start, fault: DecodeFault::Empty });
+        let mut read = Fields::with(text, separators)?;
+        let mut fields = Vec::with_capacity(read.about());
+        for field in &mut read {
+            fields.push(field?);
         }
-        let separators_in_it = line.bytes().filter(|byte| *byte == separators.param()).count();
-        let mut fields: Vec<Field<'a>> = Vec::with_capacity(separators_in_it + 1);
-        let mut seen = [0_u64; Metric::COUNT.div_ceil(64)];
-        let mut at = start;
-        let style = Style::of(line, separator);
-        for text in line.split(separator) {
-            let field = Field::read(text, at, separators, style)?;
-            if !is_new(&mut seen, &field) || field.is_repeated_in(&fields) {
-                let first = fields.iter().find(|there| there.is_same(&field)).map_or(at, |there| there.at);
-                return Err(DecodeError { at, fault: DecodeFault::Twice { key: shown(field.key), first } });
-            }
-            fields.push(field);
-            at += text.len() + 1;
-        }
-        Ok(Self { address, fields, separator })
+        Ok(Self { address: read.address, fields, separator: char::from(separators.param()) })
     }
 
     /// The field of a metric, under its key or its name.
@@ -273,11 +257,6 @@ impl<'a> Field<'a> {
             Meaning::Dimension | Meaning::Unknown => self.key == other.key,
         }
     }
-
-    /// Metrics have their bit in [`is_new`]; others are few, and searched for.
-    fn is_repeated_in(&self, fields: &[Self]) -> bool {
-        !matches!(self.meaning, Meaning::Metric(_)) && fields.iter().any(|there| there.is_same(self))
-    }
 }
 
 // === impl Meaning ===
@@ -343,17 +322,6 @@ fn address(text: &str) -> Result<(Option<&str>, usize), DecodeError> {
         None if has_scheme => Err(DecodeError { at: text.len(), fault: DecodeFault::NoQuery }),
         _ => Ok((None, 0)),
     }
-}
-
-/// Marks a metric; `false` where it was marked already.
-fn is_new(seen: &mut [u64], field: &Field<'_>) -> bool {
-    let Meaning::Metric(metric) = field.meaning else { return true };
-    let number = metric as usize;
-    let Some(word) = seen.get_mut(number / 64) else { return true };
-    let bit = 1 << (number % 64);
-    let is_new = *word & bit == 0;
-    *word |= bit;
-    is_new
 }
 
 /// The beginning of a text, for an error.
