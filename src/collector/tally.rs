@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::figures::Figures;
 use crate::filters::FilterId;
-use crate::labels::Dimension;
+use crate::labels::{Dimension, Known};
 use crate::sketch::{Sample, Sketches};
 use crate::time::Minute;
 
@@ -22,10 +22,16 @@ pub(crate) struct Place {
     pub(crate) value: String,
 }
 
+/// The values of a dimension.
+type Numbers = HashMap<String, Series>;
+
 /// The sums.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    series: HashMap<Dimension, HashMap<String, Series>>,
+    /// Of all sessions together, and of the dimensions that every session has.
+    known: [Numbers; Known::ALL.len() + 1],
+    /// Of operators' own dimensions, by name.
+    own: HashMap<String, Numbers>,
     /// The cells of each series, in order.
     cells: Vec<Vec<(FilterId, Minute, Cell)>>,
     /// Of each cell.
@@ -48,7 +54,12 @@ pub(crate) struct Cell(usize);
 impl Tally {
     /// A value of a dimension, where it has come since the tally was last taken.
     pub(crate) fn known(&self, dimension: &Dimension, value: &str) -> Option<Series> {
-        self.series.get(dimension)?.get(value).copied()
+        let values = match dimension {
+            Dimension::All => self.known.first(),
+            Dimension::Known(known) => self.known.get(place(*known)),
+            Dimension::Own(name) => self.own.get(name),
+        };
+        values?.get(value).copied()
     }
 
     /// A value of a dimension.
@@ -58,8 +69,14 @@ impl Tally {
         }
         let series = Series(self.cells.len());
         self.cells.push(Vec::new());
-        let values = self.series.entry(dimension.clone()).or_default();
-        values.insert(value.to_owned(), series);
+        let values = match dimension {
+            Dimension::All => self.known.first_mut(),
+            Dimension::Known(known) => self.known.get_mut(place(*known)),
+            Dimension::Own(name) => Some(self.own.entry(name.clone()).or_default()),
+        };
+        if let Some(values) = values {
+            values.insert(value.to_owned(), series);
+        }
         series
     }
 
@@ -95,10 +112,12 @@ impl Tally {
     /// All of it, in the order of places.
     pub(crate) fn take(&mut self) -> (BTreeMap<Place, Figures>, BTreeMap<Place, Sketches>) {
         self.gather();
-        let Self { series, cells, sums, mut sketches, .. } = std::mem::take(self);
+        let Self { known, own, cells, sums, mut sketches, .. } = std::mem::take(self);
+        let dimensions = std::iter::once(Dimension::All).chain(Known::ALL.map(Dimension::Known));
+        let own = own.into_iter().map(|(name, values)| (Dimension::Own(name), values));
         // Put in order at once: each by itself would move others again and again.
         let (mut all_sums, mut all_sketches) = (Vec::with_capacity(sums.len()), Vec::new());
-        for (dimension, values) in series {
+        for (dimension, values) in dimensions.zip(known).chain(own) {
             for (value, Series(series)) in values {
                 for (filter, minute, cell) in cells.get(series).into_iter().flatten() {
                     let place = Place {
@@ -132,11 +151,15 @@ impl Tally {
     }
 }
 
+/// Where the values of a dimension are: behind those of all sessions together.
+const fn place(known: Known) -> usize {
+    known as usize + 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::filters::ALL_TRAFFIC;
-    use crate::labels::Known;
     use crate::sketch::device_hash;
 
     #[test]

@@ -497,12 +497,18 @@ impl Book {
             let counts = |filter: &&&Filter| filter.wanted.advanced || dimension == Dimension::All;
             let met = met.iter().filter(counts).map(|filter| filter.id);
             for filter in std::iter::once(ALL_TRAFFIC.0).chain(met) {
+                // All that one message tells is of a few minutes, and one after the other of the same.
+                let mut last = None;
+                let mut cell = |tally: &mut Tally, minute| match last {
+                    Some((known, cell)) if known == minute => cell,
+                    _ => last.insert((minute, tally.cell(filter, series, minute))).1,
+                };
                 for (minute, figures) in minutes {
-                    let cell = self.tally.cell(filter, series, *minute);
+                    let cell = cell(&mut self.tally, *minute);
                     self.tally.add(cell, figures);
                 }
                 for (minute, sample) in samples {
-                    let cell = self.tally.cell(filter, series, *minute);
+                    let cell = cell(&mut self.tally, *minute);
                     self.tally.sample(cell, *sample, device);
                 }
             }
