@@ -68,10 +68,10 @@ pub(crate) enum NotAside {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct Head<K> {
     at: UnixMs,
     from: IpAddr,
-    kind: Kind,
+    kind: K,
 }
 
 // === impl Spool ===
@@ -253,23 +253,28 @@ impl Spool {
             return Ok(None);
         }
         let body = bytes.split_off(usize::try_from(head).unwrap_or(0).min(bytes.len()));
-        let Ok(Head { at, from, kind }) = serde_json::from_slice(&bytes) else { return Ok(None) };
+        let Ok(Head::<Kind> { at, from, kind }) = serde_json::from_slice(&bytes) else { return Ok(None) };
         let parcel = Parcel { from, kind, body: Bytes::from(body) };
         Ok(Some(Aside { at, parcel, end: begin + size }))
     }
 }
 
 fn push(bytes: &mut Vec<u8>, parcel: &Parcel, at: UnixMs) -> io::Result<()> {
-    let mut record = serde_json::to_vec(&Head { at, from: parcel.from, kind: parcel.kind.clone() })?;
-    let size = |size: usize| u32::try_from(size).map_err(io::Error::other);
-    bytes.extend(size(record.len())?.to_le_bytes());
-    bytes.extend(size(parcel.body.len())?.to_le_bytes());
-    record.extend(&parcel.body);
+    let Parcel { from, kind, body } = parcel;
+    let begin = bytes.len() + PREFIX;
+    bytes.extend(NOTHING);
+    serde_json::to_writer(&mut *bytes, &Head { at, from: *from, kind })?;
+    let head = bytes.len() - begin;
+    bytes.extend_from_slice(body);
+    let record = bytes.get(begin..).unwrap_or_default();
     if record.len() > MAX_RECORD {
         return Err(io::Error::other("too large for the spool"));
     }
-    bytes.extend(checksum(&record).to_le_bytes());
-    bytes.extend(record);
+    let size = |size: usize| u32::try_from(size).map_err(io::Error::other);
+    let prefix = [size(head)?, size(body.len())?, checksum(record)].map(u32::to_le_bytes);
+    if let Some(room) = bytes.get_mut(begin - PREFIX..begin) {
+        room.copy_from_slice(prefix.as_flattened());
+    }
     Ok(())
 }
 
