@@ -12,10 +12,18 @@ const ALIASES: &[(&str, Metric)] = &[
 /// Room for all names at a load of about a third; a power of two.
 const SLOTS: usize = 512;
 
+/// Letters of the alphabet.
+const LETTERS: usize = 26;
+
+/// Keys of one small letter or two, which most are: at their places.
+static SHORT: [Option<Metric>; LETTERS + LETTERS * LETTERS] = short();
 static KEYS: [Option<(&'static str, Metric)>; SLOTS] = filled(false);
 static NAMES: [Option<(&'static str, Metric)>; SLOTS] = filled(true);
 
 pub(super) fn by_key(key: &str) -> Option<Metric> {
+    if let Some(place) = place(key.as_bytes()) {
+        return *SHORT.get(place)?;
+    }
     // Byte by byte: keys are too short for a call to pay.
     find(&KEYS, key, |a, b| a.len() == b.len() && a.bytes().eq(b.bytes()))
 }
@@ -37,6 +45,33 @@ fn find(
         }
         at = (at + 1) % SLOTS;
     }
+}
+
+/// Where a key of one small letter or two is.
+const fn place(key: &[u8]) -> Option<usize> {
+    match key {
+        [one @ b'a'..=b'z'] => Some((*one - b'a') as usize),
+        [one @ b'a'..=b'z', two @ b'a'..=b'z'] => {
+            Some(LETTERS + (*one - b'a') as usize * LETTERS + (*two - b'a') as usize)
+        }
+        _ => None,
+    }
+}
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "constant evaluation has no other access; a wrong index cannot build"
+)]
+const fn short() -> [Option<Metric>; LETTERS + LETTERS * LETTERS] {
+    let mut table = [None; LETTERS + LETTERS * LETTERS];
+    let mut i = 0;
+    while i < Metric::ALL.len() {
+        if let Some(place) = place(Metric::ALL[i].key().as_bytes()) {
+            table[place] = Some(Metric::ALL[i]);
+        }
+        i += 1;
+    }
+    table
 }
 
 /// Open addressing with linear probing; it ends, because two thirds of the slots stay empty.
