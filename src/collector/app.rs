@@ -22,6 +22,7 @@ use crate::insights;
 use crate::keeper::Keeper;
 use crate::page;
 use crate::proxies::Proxies;
+use crate::receive::home::Home;
 use crate::receive::limit::Limit;
 use crate::receive::{receive, receive_line, unauthorized};
 use crate::store::{Lookup, Reader};
@@ -68,7 +69,7 @@ impl Front {
 
     pub(crate) fn answer(
         &self,
-        peer: IpAddr,
+        home: &Home,
         mut request: hyper::Request<Incoming>,
     ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
         // What comes most often is handed on at once: no question's path ends so, and the router would lead it there, too.
@@ -76,9 +77,9 @@ impl Front {
             (&self.app, request.method(), request.uri().path().ends_with(".gif"))
         {
             // The request is dropped before its answer is waited for: what it was read into is used again.
-            Ok(receive_line(app, peer, request.headers(), request.uri().query()))
+            Ok(receive_line(app, home, request.headers(), request.uri().query()))
         } else {
-            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(Peer(home.address));
             Err(self.router.call(request))
         };
         async move {

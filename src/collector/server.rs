@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::app::{App, Front};
 use crate::keeper::Running;
 use crate::patience::{Looks, Patience};
+use crate::receive::home::Home;
 
 /// Most connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
@@ -142,7 +143,8 @@ async fn converse(
     mut stopped: watch::Receiver<()>,
     patience: Patience,
 ) -> hyper::Result<()> {
-    let answer = service_fn(move |request| front.answer(peer.ip(), request));
+    let home = Home::of(peer.ip());
+    let answer = service_fn(move |request| front.answer(&home, request));
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(Looks)

@@ -10,6 +10,7 @@
 //! 503, with `Retry-After`, to what may come again.
 
 pub(crate) mod body;
+pub(crate) mod home;
 pub(crate) mod limit;
 pub(crate) mod parcel;
 
@@ -23,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use stbeacon_core::stb::{Report, receive_batch};
 
+use self::home::{Home, subnet};
 use self::parcel::{Kind, Parcel, message};
 use crate::app::{App, Peer};
 use crate::book::Message;
@@ -52,7 +54,7 @@ pub(crate) async fn receive(
 ) -> Response {
     let (parts, body) = request.into_parts();
     if parts.method == Method::GET {
-        return receive_line(&app, peer, &parts.headers, parts.uri.query()).await;
+        return receive_line(&app, &Home::of(peer), &parts.headers, parts.uri.query()).await;
     }
     let peer = match admit(&app, peer, &parts.headers) {
         Ok(peer) => peer,
@@ -74,11 +76,11 @@ pub(crate) async fn receive(
 /// Takes a line: it is read at once, and nothing of the request is needed any more while it is waited for the answer.
 pub(crate) fn receive_line(
     app: &App,
-    peer: IpAddr,
+    home: &Home,
     headers: &HeaderMap,
     query: Option<&str>,
 ) -> impl Future<Output = Response> + Send + use<> {
-    let kept = keep_line(app, peer, headers, query);
+    let kept = keep_line(app, home, headers, query);
     async move {
         match kept {
             Ok(kept) => match kept.await {
@@ -93,14 +95,16 @@ pub(crate) fn receive_line(
 #[expect(clippy::result_large_err, reason = "it is the answer, and made seldom")]
 fn keep_line(
     app: &App,
-    peer: IpAddr,
+    home: &Home,
     headers: &HeaderMap,
     query: Option<&str>,
 ) -> Result<impl Future<Output = Result<(), NotNow>> + Send + use<>, Response> {
-    let peer = admit(app, peer, headers)?;
+    let peer = admit(app, home.address, headers)?;
+    let beyond = (peer != home.address).then(|| Home::of(peer));
+    let home = beyond.as_ref().unwrap_or(home);
     let query =
         query.ok_or_else(|| refusal(StatusCode::NOT_FOUND, "nothing is here; lines have a query, ?a=…"))?;
-    let received = line::Received::read(query, &peer.to_string(), &subnet(peer))
+    let received = line::Received::read(query, &home.name, &home.subnet)
         .map_err(|error| refusal(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let parcel = Parcel { from: peer, kind: Kind::Line, body: Bytes::copy_from_slice(query.as_bytes()) };
     Ok(app.keeper.keep(vec![Message::Line(Box::new(received))], parcel))
@@ -198,20 +202,6 @@ fn device(headers: &HeaderMap, peer: IpAddr) -> String {
     told.filter(|told| !told.is_empty()).map_or_else(|| peer.to_string(), |told| told.to_ascii_lowercase())
 }
 
-/// The network that an address is in.
-fn subnet(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(address) => {
-            let [a, b, c, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}::/48")
-        }
-    }
-}
-
 fn pixel() -> Response {
     // What most are answered with: its headers are put together once.
     static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
@@ -250,14 +240,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    #[rstest]
-    #[case("192.0.2.77", "192.0.2.0/24")]
-    #[case("::ffff:192.0.2.77", "192.0.2.0/24")]
-    #[case("2001:db8:7:1::1", "2001:db8:7::/48")]
-    fn networks(#[case] address: &str, #[case] network: &str) {
-        assert_eq!(subnet(address.parse().unwrap()), network);
-    }
 
     #[rstest]
     #[case(Some("00:11:22:AA:BB:CC"), "00:11:22:aa:bb:cc")]

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use serde::{Deserialize, Serialize};
 use stbeacon_core::stb::{Report, receive_batch};
 
-use super::subnet;
+use super::home::subnet;
 use crate::book::Message;
 use crate::session::{beat, line, report};
 
