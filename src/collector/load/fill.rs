@@ -58,7 +58,7 @@ pub(crate) fn read(args: &mut lexopt::Parser) -> Result<Result<Plan, &'static st
             Arg::Long("data") => plan.data = args.value()?.into(),
             Arg::Long("sessions") => plan.sessions = args.value()?.parse()?,
             Arg::Long("hours") => plan.hours = args.value()?.parse()?,
-            Arg::Long("source") => plan.source = super::source(&args.value()?.string()?)?,
+            Arg::Long("source") => plan.source = super::plan::source(&args.value()?.string()?)?,
             Arg::Long("boxes") => plan.boxes = args.value()?.parse()?,
             Arg::Long("help") | Arg::Short('h') => return Ok(Err(HELP)),
             other => return Err(other.unexpected().into()),
@@ -167,7 +167,7 @@ impl Filling {
 }
 
 fn tell(plan: &Plan, run: UnixMs, number: u64, start: UnixMs) -> Option<Telling> {
-    let device = super::Random::new(number).below(plan.boxes);
+    let device = super::random::Random::new(number).below(plan.boxes);
     let source = plan.source.unwrap_or(Source::of(device));
     let wall = |begin, _| WallAnchor { at: begin, unix_ms: start.0 };
     Telling::make(run.0, number, device, source, LENGTH, &wall)

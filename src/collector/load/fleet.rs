@@ -15,7 +15,7 @@ use stbeacon_core::session::{Peer, Sessions};
 use stbeacon_core::stb::{MediaOptions, MediaReport, Report, encode_batch};
 use stbeacon_core::time::{Millis, WallAnchor};
 
-use super::Random;
+use super::random::Random;
 
 /// When sessions begin, by the clock of a box that has just been switched on, in ms.
 const BEGIN: u64 = 1_000;
