@@ -21,10 +21,12 @@ const MAX_QUESTION: &str = "33554432";
 /// Most characters of an error that are told.
 const MAX_ERROR: usize = 400;
 /// Settings of all requests: an answer begins when it is known whether it will be one, and numbers are numbers.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
     ("wait_end_of_query", "1"),
     ("output_format_json_quote_64bit_integers", "0"),
     ("max_query_size", MAX_QUESTION),
+    // In rows: usually a million, and what has more is several inserts, of which a part may come to nothing.
+    ("max_insert_block_size", "1000000000"),
 ];
 
 /// Where a ClickHouse server is: `clickhouse://[user[:password]@]host[:port]/database`.

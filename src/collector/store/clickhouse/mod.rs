@@ -143,6 +143,10 @@ impl ClickHouse {
                 oldest: "18.16",
             });
         }
+        if version >= (20, 3) {
+            // Else what is long is read in pieces, which are inserted one by one.
+            self.client.set("input_format_parallel_parsing", "0");
+        }
         if version >= (21, 11) {
             // Answered when it is in the table, whatever the server's own settings are.
             self.client.set("async_insert", "0");

@@ -303,6 +303,28 @@ fn a_batch_that_is_cut_off_anywhere_is_there_once() {
 }
 
 /// What was sent before somebody was in doubt finds its gate shut.
+/// More rows than a server takes in one block unless it is told to.
+#[test]
+fn however_much_it_is_an_insert_is_all_or_nothing() {
+    let (address, directory) = (address(), tempfile::tempdir().unwrap());
+    let mut store = ClickHouse::open(address.clone(), directory.path()).unwrap();
+    store.connect().unwrap();
+    let client = &store.client;
+    client.run("CREATE TABLE much (n UInt64) ENGINE = MergeTree PARTITION BY tuple() ORDER BY n").unwrap();
+    const ROWS: u64 = 1_500_000;
+    let mut rows = String::new();
+    for number in 0..ROWS {
+        push_row(&mut rows, &[&number.to_string()]);
+    }
+    client.insert("much", &rows).unwrap();
+    let sql = format!(
+        "SELECT count(), sum(rows) FROM system.parts WHERE database = '{}' AND table = 'much' AND level = 0",
+        address.database()
+    );
+    let parts = client.select(&sql).unwrap();
+    assert_eq!((parts[0].signed(0), parts[0].unsigned(1)), (1, ROWS));
+}
+
 #[test]
 fn what_comes_late_does_not_come_in() {
     let (address, directory) = (address(), tempfile::tempdir().unwrap());
