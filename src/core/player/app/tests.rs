@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::player::{CloseReason, Event, MAX_DATAGRAM, Message, SessionEvent, SessionId};
+use crate::player::{Ad, AdPhase, CloseReason, Event, MAX_DATAGRAM, Message, SessionEvent, SessionId};
 use crate::session::{Peer, Reject, Sessions};
 use crate::time::Millis;
 
