@@ -90,7 +90,8 @@ pub(crate) fn run(plan: &Plan) -> Result<(), Failure> {
     let result = std::thread::scope(|scope| {
         scope.spawn(move || {
             for number in 0..plan.sessions {
-                let start = from + until.since(from) / plan.sessions * number;
+                // Multiplied first: there may be many in each millisecond.
+                let start = from + until.since(from).saturating_mul(number) / plan.sessions;
                 // Nobody takes them any more where the store has failed.
                 if tell(plan, from, number, start)
                     .is_some_and(|telling| sender.send((start, telling)).is_err())
