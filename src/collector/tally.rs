@@ -163,6 +163,11 @@ mod tests {
     use crate::sketch::device_hash;
 
     #[test]
+    fn dimensions_are_in_their_places() {
+        assert!(Known::ALL.into_iter().map(place).eq(1..=Known::ALL.len()));
+    }
+
+    #[test]
     fn what_is_added_is_taken_once() {
         let mut tally = Tally::default();
         let (filter, asset) = (ALL_TRAFFIC.0, Dimension::Known(Known::Asset));
