@@ -239,7 +239,12 @@ fn respond_with(good: StatusCode, answer: Answer, path: &str) -> Response {
             (status, body)
         }
     };
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    json_text(status, body.to_string())
+}
+
+/// With a body that is JSON already.
+fn json_text(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn wrong_method(uri: Uri) -> Response {

@@ -92,22 +92,28 @@ impl Devices {
             });
         }
         let no_registers = Unreadable("it is no HyperLogLog");
-        let mut known = [false; REGISTERS];
         let many = self.as_many();
-        let mut set = |place: u16, register: u8| {
-            let known = known.get_mut(usize::from(place)).filter(|known| !**known).ok_or(no_registers)?;
-            *known = true;
-            if register > 0 {
-                many.insert_hash(hash_of(place, register).ok_or(no_registers)?);
-            }
-            Ok(())
-        };
+        let registers = many.parts().0;
+        // Most are no larger than what is there, and then nothing is to be done.
+        let mut larger = Vec::new();
         if bytes.len() == REGISTERS {
-            return (0..).zip(bytes).try_for_each(|(place, register)| set(place, *register));
+            let all = (0..).zip(bytes.iter().zip(registers));
+            larger.extend(all.filter(|(_, (new, old))| new > old).map(|(place, (new, _))| (place, *new)));
+        } else {
+            let mut known = [false; REGISTERS];
+            for three in bytes.chunks(3) {
+                let [low, high, register] = three.try_into().map_err(|_| no_registers)?;
+                let place = u16::from_le_bytes([low, high]);
+                let known = known.get_mut(usize::from(place)).filter(|known| !**known).ok_or(no_registers)?;
+                *known = true;
+                if registers.get(usize::from(place)).is_some_and(|old| register > *old) {
+                    larger.push((place, register));
+                }
+            }
         }
-        bytes.chunks(3).try_for_each(|three| {
-            let [low, high, register] = three.try_into().map_err(|_| no_registers)?;
-            set(u16::from_le_bytes([low, high]), register)
+        larger.into_iter().try_for_each(|(place, register)| {
+            many.insert_hash(hash_of(place, register).ok_or(no_registers)?);
+            Ok(())
         })
     }
 }

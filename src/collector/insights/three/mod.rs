@@ -21,7 +21,7 @@ use axum::response::Response;
 use axum::routing::get;
 
 use self::query::Asked;
-use super::{Answer, Failure, ask, respond, wrong_method};
+use super::{Answer, Failure, ask, json_text, respond, wrong_method};
 use crate::app::App;
 use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Filter};
@@ -54,16 +54,18 @@ async fn page(
         },
         Err(error) => Err(Failure::bad(error.body_text(), "InvalidConfig")),
     };
-    let answer = answer.and_then(|body| {
-        if body.to_string().len() > MAX_ANSWER {
-            let message = format!(
-                "the answer is larger than {MAX_ANSWER} bytes: ask for less time, larger steps or a limit"
-            );
-            return Err(Failure { status: StatusCode::PAYLOAD_TOO_LARGE, message, reason: "TooLarge" });
-        }
-        Ok(body)
-    });
-    respond(answer, uri.path())
+    let text = match answer {
+        Ok(body) => body.to_string(),
+        failed @ Err(_) => return respond(failed, uri.path()),
+    };
+    if text.len() > MAX_ANSWER {
+        let message = format!(
+            "the answer is larger than {MAX_ANSWER} bytes: ask for less time, larger steps or a limit"
+        );
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return respond(Err(Failure { status, message, reason: "TooLarge" }), uri.path());
+    }
+    json_text(StatusCode::OK, text)
 }
 
 fn metrics(reader: &mut dyn Reader, asked: &Asked, filters: &[Filter]) -> Answer {
