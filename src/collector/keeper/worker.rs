@@ -22,7 +22,7 @@ const BATCH: usize = 1024;
 /// So many requests in a transaction are from several who send at once,
 const COMPANY: usize = 4;
 /// and where there are, and much comes, how long it is waited for the others: one write for all of them, and one wake-up.
-const MEETING: Duration = Duration::from_millis(2);
+const MEETING: Duration = Duration::from_millis(6);
 /// How often it is looked for sessions that are silent.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long a store that has failed is left alone: to go on from what is in it is much work.
