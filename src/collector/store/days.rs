@@ -172,6 +172,8 @@ impl Days {
     /// Those of a store.
     pub(super) fn open(store: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(store.join(DIRECTORY)).map_err(StoreError::Files)?;
+        // What is synced in it does not outlive the machine if it does not itself.
+        fs::File::open(store).and_then(|store| store.sync_all()).map_err(StoreError::Files)?;
         Ok(Self {
             all: days(store)?,
             directory: store.to_owned(),
