@@ -25,16 +25,8 @@ struct Step {
     name: &'static str,
     what: &'static str,
     run: fn() -> Result<(), String>,
-    beside: Option<Beside>,
-}
-
-/// When a step may begin before its turn: in its turn it is waited for.
-#[derive(Clone, Copy)]
-struct Beside {
-    /// The step that it begins with, where that one runs, too.
-    from: &'static str,
-    /// What does it, of this program.
-    command: &'static [&'static str],
+    /// The step that it may begin with, where that one runs, too: in its turn it is waited for.
+    beside: Option<&'static str>,
 }
 
 const STEPS: &[Step] = &[
@@ -49,7 +41,7 @@ const STEPS: &[Step] = &[
         name: "package",
         what: "what goes on a box: built by the minimum rustc, packed for armhf, and no bigger than before",
         run: package::for_armhf,
-        beside: Some(Beside { from: "unit", command: &["package"] }),
+        beside: Some("unit"),
     },
     Step::alone(
         "emulate",
@@ -60,7 +52,7 @@ const STEPS: &[Step] = &[
         name: "laws",
         what: "laws of lines over 10 000 random histories each",
         run: laws,
-        beside: Some(Beside { from: "whole", command: &["test", "laws"] }),
+        beside: Some("whole"),
     },
 ];
 
@@ -95,10 +87,9 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let mut results = Vec::new();
     for (position, step) in chosen.iter().enumerate() {
         for later in chosen.iter().skip(position + 1) {
-            let beside = later.beside.filter(|beside| beside.from == step.name);
             let begun = asides.iter().any(|(name, _)| *name == later.name);
-            if let (Some(beside), false) = (beside, begun) {
-                asides.push((later.name, Aside::start(later.name, beside.command).map_err(Failure::from)?));
+            if later.beside == Some(step.name) && !begun {
+                asides.push((later.name, Aside::start(later.name).map_err(Failure::from)?));
             }
         }
         ui::title(&format!("{}: {}", step.name, step.what));
@@ -128,7 +119,7 @@ impl Step {
     }
 }
 
-/// A command of this program that uses the processors while the tests wait for clocks and players.
+/// A step that uses the processors while the tests wait for clocks and players.
 struct Aside {
     shown: String,
     child: Child,
@@ -223,14 +214,20 @@ fn page() -> Result<(), String> {
 
 impl Aside {
     /// Starts it at the lowest priority: what it takes of the processors, no test would have used.
-    fn start(name: &str, words: &[&str]) -> Result<Self, String> {
+    fn start(name: &str) -> Result<Self, String> {
         let this = std::env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
         let printed = run::target().join(format!("{name}.log"));
         let log = File::create(&printed).map_err(|e| format!("{}: {e}", printed.display()))?;
         let errors = log.try_clone().map_err(|e| format!("{}: {e}", printed.display()))?;
         let mut command = run::command("nice");
-        command.args(["-n", "19"]).arg(this).args(words).stdin(Stdio::null()).stdout(log).stderr(errors);
-        let shown = format!("cargo xtask {}", words.join(" "));
+        command
+            .args(["-n", "19"])
+            .arg(this)
+            .args(["test", name])
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        let shown = format!("cargo xtask test {name}");
         let child = command.spawn().map_err(|e| format!("{shown}: {e}"))?;
         Ok(Self { shown, child, printed })
     }
