@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) const MINUTE: u64 = 60_000;
 /// Milliseconds in an hour.
 pub(crate) const HOUR: u64 = 60 * MINUTE;
+/// Milliseconds in a day.
+pub(crate) const DAY: u64 = 24 * HOUR;
 
 /// How far ahead of ours a box's clock may be and still be believed, in ms.
 pub(crate) const AHEAD: u64 = 5 * MINUTE;
 /// How long ago something may have happened and still be believed, in ms: boxes keep what they could not send for a
 /// week, more where they are told to.
-pub(crate) const LONG_AGO: u64 = 30 * 24 * HOUR;
+pub(crate) const LONG_AGO: u64 = 30 * DAY;
 /// Most time that one message may book, in ms: what goes beyond counts from its end.
 pub(crate) const LONGEST: u64 = 48 * HOUR;
 

@@ -5,10 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metric::{Metric, Window};
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
-use crate::time::{MINUTE, Minute, UnixMs};
-
-/// Milliseconds in a day.
-const DAY: u64 = 24 * 60 * MINUTE;
+use crate::time::{DAY, MINUTE, Minute, UnixMs};
 
 /// An alert that somebody has set.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -15,7 +15,7 @@ use super::keep::stored;
 use crate::app::{App, Peer};
 use crate::page::{Failure, answer};
 use crate::receive::body;
-use crate::time::{self, HOUR, UnixMs};
+use crate::time::{self, DAY, HOUR, UnixMs};
 
 /// Most bytes of an alert.
 const MAX_ALERT: usize = 64 * 1024;
@@ -121,7 +121,7 @@ pub(super) fn tidy(desk: &Connection, now: UnixMs) -> rusqlite::Result<()> {
     for kind in Kind::ALL {
         let (days, records) = kept(desk, kind)?;
         if let Some(days) = days {
-            let oldest = now - u64::from(days) * 24 * HOUR;
+            let oldest = now - u64::from(days) * DAY;
             desk.execute(
                 "DELETE FROM received WHERE kind = ?1 AND at < ?2",
                 params![kind.name(), stored(oldest)],
@@ -189,7 +189,6 @@ mod tests {
     use super::super::keep::prepare;
     use super::*;
 
-    const DAY: u64 = 24 * HOUR;
     const T0: UnixMs = UnixMs(1_700_000_000_000);
 
     fn alert(value: Value) -> Map<String, Value> {

@@ -12,13 +12,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use siphasher::sip::SipHasher13;
 
 use super::StoreError;
-use super::sqlite::{BUSY, stored};
+use super::sqlite::{open_to_read, open_to_write, stored};
 use crate::session::Key;
-use crate::time::{HOUR, UnixMs};
+use crate::time::{DAY, UnixMs};
 use crate::utc::utc_text;
 
 /// The directory in that of the store, and what its files' names end in.
@@ -26,7 +26,6 @@ const DIRECTORY: &str = "sessions";
 const EXTENSION: &str = ".sqlite";
 /// What SQLite has beside a file.
 const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
-const DAY: u64 = 24 * HOUR;
 /// Most files that are open for writing: boxes tell of today, and those that were cut off of days before.
 const OPEN: usize = 4;
 /// How much of a file is kept in memory, in KiB: it is written at its end.
@@ -142,16 +141,14 @@ pub(super) fn hash(key: &Key) -> i64 {
 /// A day's file, for who asks; `None` where it is gone, or nothing was ever in it: a kill may have come between.
 pub(super) fn reader(store: &Path, day: Day) -> Result<Option<Connection>, StoreError> {
     let path = day.path(store);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    match Connection::open_with_flags(&path, flags) {
+    match open_to_read(&path) {
         Ok(connection) => {
-            connection.busy_timeout(BUSY)?;
             connection.pragma_update(None, "cache_size", -CACHE)?;
             let is_made = connection.table_exists(None, "session")?;
             Ok(is_made.then_some(connection))
         }
         Err(_) if !path.exists() => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
@@ -306,12 +303,7 @@ pub(super) fn used(connection: &Connection) -> Result<u64, StoreError> {
 
 /// Opens a day's file, or makes it.
 fn create(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "auto_vacuum", "incremental")?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "cache_size", -CACHE)?;
+    let connection = open_to_write(path, CACHE)?;
     connection.execute_batch(TABLE)?;
     Ok(connection)
 }

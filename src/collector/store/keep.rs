@@ -10,14 +10,13 @@ use super::days::{Day, used};
 use super::fold::fold;
 use super::rollup::{By, dimension_from, minute_from};
 use super::sqlite::{Sqlite, stored};
-use crate::time::{HOUR, UnixMs};
+use crate::time::{DAY, HOUR, UnixMs};
 
 /// Most sessions, and most rows of other kinds, that go at once: what comes meanwhile waits for it.
 const SESSIONS: usize = 500;
 const ROWS: usize = 5_000;
 /// Most pages that are given back to the file system at once.
 const PAGES: usize = 1_000;
-const DAY: u64 = 24 * HOUR;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

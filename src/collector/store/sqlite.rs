@@ -28,7 +28,7 @@ pub(super) const FIRST_OWN: u32 = 1000;
 /// Most of the operators' own dimensions; sessions count under further ones no more.
 pub(super) const MAX_OWN: usize = 100;
 /// How long one connection waits for another.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(5);
 
 /// How much of the file is kept in memory, in KiB: keys and names lie anywhere in it.
 const CACHE: i64 = 16 * 1024;
@@ -80,13 +80,7 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     /// Opens the store in a directory, or makes it.
     pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
-        let mut connection = Connection::open(directory.join(FILE))?;
-        connection.busy_timeout(BUSY)?;
-        // Before anything is in it: room that is given up goes back to the file system.
-        connection.pragma_update(None, "auto_vacuum", "incremental")?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        connection.pragma_update(None, "cache_size", -CACHE)?;
+        let mut connection = open_to_write(&directory.join(FILE), CACHE)?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match version {
             0 => {
@@ -112,10 +106,7 @@ impl Sqlite {
 
     /// A connection for those who ask.
     pub(crate) fn reader(directory: &Path) -> Result<SqliteReader, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(directory.join(FILE), flags)?;
-        connection.busy_timeout(BUSY)?;
-        Ok(SqliteReader::new(connection, directory))
+        Ok(SqliteReader::new(open_to_read(&directory.join(FILE))?, directory))
     }
 
     /// Every session, for tests.
@@ -241,6 +232,26 @@ impl Store for Sqlite {
         }
         Ok(counts)
     }
+}
+
+/// One of the store's files, for the one that writes; so much of it is kept in memory, in KiB.
+pub(super) fn open_to_write(path: &Path, cache: i64) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    // Before anything is in it: room that is given up goes back to the file system.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "cache_size", -cache)?;
+    Ok(connection)
+}
+
+/// One of the store's files, for who asks.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
 }
 
 /// The number of a dimension; one of the operator's own is given one. `None` where there are too many.

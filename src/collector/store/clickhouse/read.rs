@@ -16,7 +16,7 @@ use crate::store::rollup::columns;
 use crate::store::sessions::session;
 use crate::store::sqlite::table;
 use crate::store::{BoxSeen, Cell, Interface, Lookup, Merging, Reader, Sketched, Span, StoreError, Wanted};
-use crate::time::{self, HOUR, Minute, UnixMs};
+use crate::time::{self, DAY, Minute, UnixMs};
 
 /// How far back, in days, the newest sessions are looked for at first, and then.
 const BACK: [u64; 2] = [2, 40];
@@ -57,7 +57,7 @@ impl ClickHouseReader {
     fn newest(&self, enough: usize, sql: impl Fn(&str) -> String) -> Result<Vec<Row>, StoreError> {
         let now = time::now();
         for days in BACK {
-            let since = now - days * 24 * HOUR;
+            let since = now - days * DAY;
             let rows = self.client.select(&sql(&format!("start >= {}", since.0)))?;
             if rows.len() >= enough {
                 return Ok(rows);
