@@ -210,9 +210,13 @@ fn what_queues_hold_is_the_buffer(
 }
 
 /// A file that is kept whole on its way, in no time: all that is left of it is buffered.
+///
+/// `downloadbuffer` is kept from telling how full it is (`high-percent=0`): it posts what it has found after it has let
+/// go of its lock, so that of two threads one may say 0 % after the other said 100 % (seen with 1.22.0 on a busy
+/// machine, watched or not), and `gst-launch` waits for ever then. Asking it is another matter.
 #[rstest]
 fn what_is_downloaded_is_the_buffer(
-    #[values("downloadbuffer", "queue2")] keeper: &str,
+    #[values("downloadbuffer high-percent=0", "queue2")] keeper: &str,
     #[values(Way::Tracers, Way::Preload)] way: Way,
 ) -> Result<(), Error> {
     let clip = Recipe::ts(Video::H264, Audio::Aac, 75).in_container(Container::Mkv).make()?;
