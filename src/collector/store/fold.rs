@@ -1,6 +1,7 @@
-//! Sums by hour: made of those by minute, ten of them at a time when they are over, and kept beside them.
+//! Sums by ten minutes and by hour: made of those by minute, ten of them at a time when they are over, and kept beside
+//! them. Those by ten minutes are for the two ends of what is asked for, where an hour is not whole.
 //!
-//! Up to a border all minutes are in their hours, whatever comes late for them: that is added to the hour's row in the same
+//! Up to a border all minutes are in both, whatever comes late for them: that is added to these rows in the same
 //! transaction as to the minute's. So an answer made of hours is what one made of their minutes would be. The border
 //! goes on in steps, of which each takes a moment, and so not at once for all dimensions. Who asks reads by the hour up to
 //! the border of the dimension, and minutes from there (see [`Border::parts`]).
@@ -23,12 +24,10 @@ use crate::figures::{Figures, SAMPLES};
 use crate::sketch::{Sketches, States};
 use crate::time::{MINUTE, Minute, UnixMs};
 
-/// How long after their end minutes are added to their hour: by then most of what they have has come.
+/// How long after their end minutes are added to what is longer: by then most of what they have has come.
 const GRACE: u64 = 5 * MINUTE;
-/// Minutes that are added to their hour together; an hour is made of such.
-const TOGETHER: u64 = 10;
-/// Minutes in an hour.
-const MINUTES: u64 = 60;
+/// What is made of minutes.
+const MADE: [By; 2] = [By::Ten, By::Hour];
 
 /// Where it is written how far this is.
 pub(super) const TABLE: &str = "
@@ -47,9 +46,9 @@ CREATE TABLE border (
 pub(super) struct Border {
     /// From this minute on they are there by minute: the first one of an hour, no later than [`Self::hours_until`].
     pub(super) minutes_from: u64,
-    /// All minutes before this one are in their hours.
+    /// All minutes before this one are in their ten and in their hours.
     from: u64,
-    /// Those of one hour, up to this one, are being added to it: of lower dimensions than this one all, and of this one
+    /// The next ones, up to this one, are being added to these: of lower dimensions than this one all, and of this one
     /// those before this minute.
     until: u64,
     next: (i64, u64),
@@ -94,7 +93,7 @@ impl Border {
 
     /// Before this minute there are whole hours of all dimensions.
     pub(super) const fn hours_until(&self) -> u64 {
-        hour_of(self.from)
+        By::Hour.first(self.from)
     }
 
     /// The same, with none by minute before that one: the first one of an hour, before which there are sums by hour.
@@ -107,12 +106,12 @@ impl Border {
         minute >= self.minutes_from
     }
 
-    /// Whether a minute's sums of a dimension are in those by hour.
+    /// Whether a minute's sums of a dimension are in those by ten minutes and by hour.
     pub(super) const fn is_folded(&self, dimension: i64, minute: u64) -> bool {
         minute < self.folded_until(dimension)
     }
 
-    /// All minutes of a dimension before this one are in their hours, and none from it on.
+    /// All minutes of a dimension before this one are in their ten and in their hours, and none from it on.
     const fn folded_until(&self, dimension: i64) -> u64 {
         let (next, minute) = self.next;
         if dimension < next {
@@ -124,30 +123,43 @@ impl Border {
         }
     }
 
-    /// Which rows of a dimension tell of a time, in its order; those by hour where that is `by_hour` and all that is in
-    /// them is asked for. An hour that is only there by hour belongs where its first minute does.
-    pub(super) fn parts(&self, dimension: i64, from: Minute, until: Minute, by_hour: bool) -> Vec<Part> {
-        let (from, until) = (from.0, until.0);
-        let part = |by, from, until| Part { by, from, until };
-        let first = from.div_ceil(MINUTES).saturating_mul(MINUTES);
-        let folded = self.folded_until(dimension);
-        let whole = match by_hour {
+    /// Which rows of a dimension tell of a time, in its order: the longest, up to `longest`, of which all that is in them is
+    /// asked for. An hour that is only there by hour belongs where its first minute does.
+    pub(super) fn parts(&self, dimension: i64, from: Minute, until: Minute, longest: By) -> Vec<Part> {
+        let mut parts = Vec::new();
+        self.add_parts(&mut parts, (By::Hour, longest), self.folded_until(dimension), from.0..until.0);
+        parts
+    }
+
+    /// The same, of rows that are no longer than `by`.
+    fn add_parts(
+        &self,
+        parts: &mut Vec<Part>,
+        (by, longest): (By, By),
+        folded: u64,
+        Range { start: from, end: until }: Range<u64>,
+    ) {
+        if from >= until {
+            return;
+        }
+        let Some(shorter) = by.shorter() else { return parts.push(Part { by, from, until }) };
+        let add_shorter = |parts: &mut Vec<_>, from: u64, until| {
+            self.add_parts(parts, (shorter, longest), folded, from.max(self.minutes_from)..until);
+        };
+        let first = from.div_ceil(by.minutes()).saturating_mul(by.minutes());
+        let whole = match by <= longest {
             true if folded <= until => folded,
-            true => hour_of(until),
+            true => by.first(until),
             false => 0,
         };
-        let behind = whole.max(until.min(self.minutes_from));
-        let mut parts = if first < behind {
-            vec![
-                part(By::Minute, from.max(self.minutes_from), first),
-                part(By::Hour, first, behind),
-                part(By::Minute, behind.max(self.minutes_from), until),
-            ]
+        let behind = if by == By::Hour { whole.max(until.min(self.minutes_from)) } else { whole };
+        if first < behind {
+            add_shorter(parts, from, first);
+            parts.push(Part { by, from: first, until: behind });
+            add_shorter(parts, behind, until);
         } else {
-            vec![part(By::Minute, from.max(self.minutes_from), until)]
-        };
-        parts.retain(|part| part.from < part.until);
-        parts
+            add_shorter(parts, from, until);
+        }
     }
 
     /// Goes on towards a minute by about so many rows; how many there were.
@@ -164,9 +176,9 @@ impl Border {
                     *self = Self::at(self.minutes_from, until);
                     break;
                 };
-                let from = self.from.max(oldest / TOGETHER * TOGETHER);
+                let from = self.from.max(By::Ten.first(oldest));
                 *self = Self::at(self.minutes_from, from);
-                self.until = until.min(hour_of(from).saturating_add(MINUTES));
+                self.until = until.min(from.saturating_add(By::Ten.minutes()));
             }
             match dimension_from(transaction, By::Minute, self.next.0)? {
                 None => *self = Self::at(self.minutes_from, self.until),
@@ -185,53 +197,47 @@ impl Border {
         Ok(rows)
     }
 
-    /// Adds what has come late for a minute to its hour, after it was added to its minute.
+    /// Adds what has come late for a minute to its ten and to its hour, after it was added to its minute.
     pub(super) fn add_late(
         &self,
         transaction: &Transaction<'_>,
         (dimension, minute, value): (i64, u64, &str),
         figures: &Figures,
     ) -> Result<(), StoreError> {
-        let hour = hour_of(minute);
-        let place = (dimension, stored(hour), value);
-        let mut add = transaction.prepare_cached(By::Hour.add())?;
         if !self.has_minute(minute) {
-            rollup::add(&mut add, place, figures)?;
+            let mut add = transaction.prepare_cached(By::Hour.add())?;
+            rollup::add(&mut add, (dimension, stored(By::Hour.first(minute)), value), figures)?;
             return Ok(());
         }
-        // The largest sample of the hour is one of whole minutes.
+        // The largest sample is one of whole minutes; it may have been the one that has become less.
         let running = largest(transaction, dimension, value, minute..minute + 1)?;
-        rollup::add(&mut add, place, &Figures { running, ..*figures })?;
-        if figures.running.iter().any(|running| *running < 0) {
-            // It may have been the one that has become less.
-            let folded = hour..self.folded_until(dimension).min(hour + MINUTES);
-            let running = largest(transaction, dimension, value, folded)?;
-            let set: Vec<_> = samples().zip(4..).map(|(name, place)| format!("{name} = ?{place}")).collect();
-            let sql = format!(
-                "UPDATE rollup_hour SET {} WHERE dimension = ?1 AND minute = ?2 AND value = ?3",
-                set.join(", ")
-            );
-            let place = [Value::from(dimension), Value::from(stored(hour)), Value::from(value.to_owned())];
-            let values = place.into_iter().chain(running.map(Value::from));
-            transaction.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+        let may_be_less = figures.running.iter().any(|running| *running < 0);
+        for by in MADE {
+            let first = by.first(minute);
+            let mut add = transaction.prepare_cached(by.add())?;
+            rollup::add(&mut add, (dimension, stored(first), value), &Figures { running, ..*figures })?;
+            if may_be_less {
+                let folded = first..self.folded_until(dimension).min(first + by.minutes());
+                let running = largest(transaction, dimension, value, folded)?;
+                rollup::set_samples(transaction, by, (dimension, stored(first), value), running)?;
+            }
         }
         Ok(())
     }
 
-    /// Merges what has come late for a minute into its hour.
+    /// Merges what has come late for a minute into its ten and its hour.
     pub(super) fn merge_late(
         &self,
         transaction: &Transaction<'_>,
         (dimension, minute, value): (i64, u64, &str),
         sketches: &Sketches,
     ) -> Result<(), StoreError> {
-        merge(transaction, By::Hour, (dimension, stored(hour_of(minute)), value), sketches)
+        let made = if self.has_minute(minute) { MADE.as_slice() } else { &[By::Hour] };
+        for by in made {
+            merge(transaction, *by, (dimension, stored(by.first(minute)), value), sketches)?;
+        }
+        Ok(())
     }
-}
-
-/// The first minute of the hour that a minute is in.
-const fn hour_of(minute: u64) -> u64 {
-    minute / MINUTES * MINUTES
 }
 
 /// A step towards the last minutes that are over, of about so many rows; how many there were.
@@ -241,7 +247,7 @@ pub(super) fn fold(
     now: UnixMs,
     most: usize,
 ) -> Result<usize, StoreError> {
-    let until = (now - GRACE).minute().0 / TOGETHER * TOGETHER;
+    let until = By::Ten.first((now - GRACE).minute().0);
     if border.from >= until {
         return Ok(0);
     }
@@ -265,8 +271,8 @@ fn oldest(transaction: &Transaction<'_>, from: u64) -> Result<Option<u64>, Store
     Ok(oldest.and_then(|oldest| u64::try_from(oldest).ok()))
 }
 
-/// Adds minutes of a dimension, all in one hour, to that, as many as have about so many rows; how many these were, and the
-/// minute behind the last one.
+/// Adds minutes of a dimension, all in the same ten, to that and to its hour, as many as have about so many rows; how many
+/// these were, and the minute behind the last one.
 fn fold_some(
     transaction: &Transaction<'_>,
     dimension: i64,
@@ -299,10 +305,11 @@ fn fold_some(
             }
         }
     }
-    let hour = stored(hour_of(from));
-    let mut add = transaction.prepare_cached(By::Hour.add())?;
-    for (value, sum) in &sums {
-        rollup::add(&mut add, (dimension, hour, value), sum)?;
+    for by in MADE {
+        let mut add = transaction.prepare_cached(by.add())?;
+        for (value, sum) in &sums {
+            rollup::add(&mut add, (dimension, stored(by.first(from)), value), sum)?;
+        }
     }
     let mut all: BTreeMap<String, Sketches> = BTreeMap::new();
     {
@@ -314,8 +321,10 @@ fn fold_some(
             all.entry(row.get(0)?).or_default().merge_encoded(state, States::ALL)?;
         }
     }
-    for (value, sketches) in &all {
-        merge(transaction, By::Hour, (dimension, hour, value), sketches)?;
+    for by in MADE {
+        for (value, sketches) in &all {
+            merge(transaction, by, (dimension, stored(by.first(from)), value), sketches)?;
+        }
     }
     Ok((count, behind))
 }

@@ -1,7 +1,7 @@
 //! How long what is kept is kept, and how much of it.
 //!
 //! Sums are there by the hour soon after it is over, beside those by the minute (see [`super::fold`]): when minutes are old,
-//! they need only go. So it is with the sketches beside them.
+//! they need only go, and those by ten minutes with them. So it is with the sketches beside them.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -163,7 +163,8 @@ fn minutes(store: &mut Sqlite, before: UnixMs) -> Result<usize, StoreError> {
         transaction.commit()?;
         store.border = border;
     }
-    clear(store, By::Minute, store.border.minutes_from)
+    let before = store.border.minutes_from;
+    Ok(clear(store, By::Minute, before)? + clear(store, By::Ten, before)?)
 }
 
 /// No minutes are left of what goes.
@@ -178,8 +179,12 @@ const fn hour(at: UnixMs) -> u64 {
 
 /// Takes sums and sketches of before a minute away, some of them; how many rows these were.
 fn clear(store: &mut Sqlite, by: By, before: u64) -> Result<usize, StoreError> {
-    let [of_minutes, of_hours] = &mut store.cleared;
-    let cleared = if by == By::Minute { of_minutes } else { of_hours };
+    let [of_minutes, of_tens, of_hours] = &mut store.cleared;
+    let cleared = match by {
+        By::Minute => of_minutes,
+        By::Ten => of_tens,
+        By::Hour => of_hours,
+    };
     if before <= *cleared {
         return Ok(0);
     }
@@ -305,9 +310,13 @@ mod tests {
         assert_eq!(before.iter().map(|(value, _)| value.as_str()).collect::<Vec<_>>(), ["m0", "m1"]);
         tidy_all(&mut store, &Keep { minutes: 1, ..Keep::default() }, now);
         assert_eq!(sketches(directory.path(), Known::Device.id()), before);
-        assert!(rows(&store, "sketch_hour") > 0 && rows(&store, "sketch") > 0);
+        for table in ["sketch", "sketch_ten", "sketch_hour"] {
+            assert!(rows(&store, table) > 0, "{table}");
+        }
         tidy_all(&mut store, &Keep { minutes: 1, hours: 1, ..Keep::default() }, now + 3 * DAY);
-        assert_eq!((rows(&store, "sketch"), rows(&store, "sketch_hour")), (0, 0));
+        for table in ["sketch", "sketch_ten", "sketch_hour"] {
+            assert_eq!(rows(&store, table), 0, "{table}");
+        }
     }
 
     #[test]
@@ -325,9 +334,9 @@ mod tests {
             book.take(Message::Line(Box::new(message)), now, &mut store).unwrap();
         }
         store.write(&book.take_changes()).unwrap();
-        tidy_all(&mut store, &Keep { minutes: 1, ..Keep::default() }, T0 + 2 * DAY);
-        let rows = |store: &Sqlite| -> [usize; 4] {
-            ["rollup", "rollup_hour", "sketch", "sketch_hour"].map(|table| {
+        tidy_all(&mut store, &Keep { minutes: 1, ..Keep::default() }, T0 + 2 * DAY + HOUR);
+        let rows = |store: &Sqlite| -> [usize; 6] {
+            ["rollup", "rollup_ten", "rollup_hour", "sketch", "sketch_ten", "sketch_hour"].map(|table| {
                 let sql = format!("SELECT count(*) FROM {table} WHERE dimension >= 1 << 32");
                 store.connection.query_row(&sql, [], |row| row.get(0)).unwrap()
             })
@@ -335,7 +344,7 @@ mod tests {
         assert!(rows(&store).iter().all(|rows| *rows > 0), "{:?}", rows(&store));
         book.edit(Edit::Remove(id), T0 + 2 * DAY).unwrap();
         store.write(&book.take_changes()).unwrap();
-        assert_eq!(rows(&store), [0; 4]);
+        assert_eq!(rows(&store), [0; 6]);
         assert!(!sketches(directory.path(), 0).is_empty(), "that of all traffic stays");
     }
 
@@ -344,6 +353,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut store = filled(directory.path());
         let now = T0 + SESSIONS * 1_200_000;
+        tidy_all(&mut store, &Keep::default(), now);
         let before = size(&store).unwrap();
         let keep = Keep { sessions: 1, ..Keep::default() };
         // 200 in 66 h 40 min from 22:13 on; those of the day in which the last day began stay.

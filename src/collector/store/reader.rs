@@ -8,15 +8,12 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::fold::{Border, Part};
 use super::grid::Grid;
-use super::rollup::{columns, figures};
+use super::rollup::{By, columns, figures};
 use super::sqlite::{own_dimensions, stored, table};
 use super::{ALL_TIME, Cell, Merging, Reader, Sketched, Span, StoreError};
 use crate::figures::Figures;
 use crate::sketch::States;
 use crate::time::Minute;
-
-/// Minutes in an hour.
-const HOUR: u64 = 60;
 
 /// The store, for those who ask.
 #[derive(Debug)]
@@ -38,7 +35,7 @@ impl SqliteReader {
     fn rows(
         &mut self,
         span: &Span,
-        by_hour: bool,
+        longest: By,
         only: Option<&[String]>,
         mut each: impl FnMut(Minute, &str, &Figures),
     ) -> Result<(), StoreError> {
@@ -46,7 +43,7 @@ impl SqliteReader {
         let transaction = self.connection.transaction()?;
         let columns: Vec<_> = columns().collect();
         let number = table(span.filter, span.dimension);
-        for part in Border::read(&transaction)?.parts(number, span.from, span.until, by_hour) {
+        for part in Border::read(&transaction)?.parts(number, span.from, span.until, longest) {
             // In this order they lie in the table.
             let sql = format!(
                 "SELECT minute, {}, value FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 {}
@@ -72,7 +69,7 @@ impl SqliteReader {
         join: impl Fn(&mut Figures, &Figures),
     ) -> Result<BTreeMap<String, Figures>, StoreError> {
         let mut all: BTreeMap<String, Figures> = BTreeMap::new();
-        self.rows(span, true, None, |_, value, figures| match all.get_mut(value) {
+        self.rows(span, By::Hour, None, |_, value, figures| match all.get_mut(value) {
             Some(sum) => join(sum, figures),
             None => _ = all.insert(value.to_owned(), *figures),
         })?;
@@ -83,7 +80,7 @@ impl SqliteReader {
 impl Reader for SqliteReader {
     fn minutes(&mut self, span: &Span) -> Result<Vec<(Minute, Figures)>, StoreError> {
         let mut all: Vec<(Minute, Figures)> = Vec::new();
-        self.rows(span, false, None, |minute, _, figures| match all.last_mut() {
+        self.rows(span, By::Minute, None, |minute, _, figures| match all.last_mut() {
             Some((last, sum)) if *last == minute => *sum += *figures,
             _ => all.push((minute, *figures)),
         })?;
@@ -102,8 +99,9 @@ impl Reader for SqliteReader {
     fn grid(&mut self, span: &Span, step: u64, only: Option<&[String]>) -> Result<Vec<Cell>, StoreError> {
         // The largest samples of several values are not of the same minute: they do not add up.
         let is_one = only.is_none_or(|only| only.len() <= 1);
+        let longest = if is_one { longest_in(step) } else { By::Minute };
         let mut grid = Grid::new(step);
-        self.rows(span, is_one && is_of_hours(step), only, |minute, value, figures| {
+        self.rows(span, longest, only, |minute, value, figures| {
             grid.add(minute, if only.is_some() { "" } else { value }, figures);
         })?;
         Ok(grid.cells())
@@ -119,8 +117,8 @@ impl Reader for SqliteReader {
         let transaction = self.connection.transaction()?;
         let mut merging = Merging::new(step, wanted);
         let number = table(span.filter, span.dimension);
-        let by_hour = is_of_hours(step);
-        for part in Border::read(&transaction)?.parts(number, span.from, span.until, by_hour) {
+        let longest = longest_in(step);
+        for part in Border::read(&transaction)?.parts(number, span.from, span.until, longest) {
             let sql = format!(
                 "SELECT minute, value, state FROM {} WHERE dimension = ?1 AND minute >= ?2 AND minute < ?3 {}",
                 part.by.sketches(),
@@ -141,9 +139,10 @@ impl Reader for SqliteReader {
     }
 }
 
-/// Whether steps of so many minutes, counted from 1970, are made of whole hours.
-const fn is_of_hours(step: u64) -> bool {
-    step % HOUR == 0 || step >= ALL_TIME
+/// The longest of which steps of so many minutes, counted from 1970, are made.
+fn longest_in(step: u64) -> By {
+    let whole = |by: &By| step >= ALL_TIME || by.first(step) == step;
+    By::ALL.into_iter().rev().find(whole).unwrap_or(By::Minute)
 }
 
 /// Of certain values, where they are named; see [`values`].

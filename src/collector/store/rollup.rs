@@ -1,6 +1,6 @@
-//! The embedded store's tables of sums and sketches: by minute, and by hour beside it.
+//! The embedded store's tables of sums and sketches: by minute, and by ten minutes and by hour beside it.
 //!
-//! What is called `minute` in those by hour is the first one of the hour. Rows of one dimension lie together, and in it
+//! What is called `minute` in these two is the first one of them. Rows of one dimension lie together, and in it
 //! those of one minute: whoever asks for a dimension reads nothing else.
 
 use std::sync::LazyLock;
@@ -12,23 +12,49 @@ use super::StoreError;
 use crate::figures::{Figures, SAMPLES};
 use crate::sketch::Sketches;
 
-/// One of the two kinds of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How long a time a row tells of. The shorter ones are less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum By {
     Minute,
+    /// Counted from the full hour.
+    Ten,
     Hour,
 }
 
 // === impl By ===
 
 impl By {
-    /// Both.
-    pub(super) const ALL: [Self; 2] = [Self::Minute, Self::Hour];
+    /// All, in their order.
+    pub(super) const ALL: [Self; 3] = [Self::Minute, Self::Ten, Self::Hour];
+
+    /// Minutes that a row tells of.
+    pub(super) const fn minutes(self) -> u64 {
+        match self {
+            Self::Minute => 1,
+            Self::Ten => 10,
+            Self::Hour => 60,
+        }
+    }
+
+    /// The next shorter one.
+    pub(super) const fn shorter(self) -> Option<Self> {
+        match self {
+            Self::Minute => None,
+            Self::Ten => Some(Self::Minute),
+            Self::Hour => Some(Self::Ten),
+        }
+    }
+
+    /// The first minute of the row that a minute is in.
+    pub(super) const fn first(self, minute: u64) -> u64 {
+        minute / self.minutes() * self.minutes()
+    }
 
     /// The table of sums.
     pub(super) const fn sums(self) -> &'static str {
         match self {
             Self::Minute => "rollup",
+            Self::Ten => "rollup_ten",
             Self::Hour => "rollup_hour",
         }
     }
@@ -37,11 +63,12 @@ impl By {
     pub(super) const fn sketches(self) -> &'static str {
         match self {
             Self::Minute => "sketch",
+            Self::Ten => "sketch_ten",
             Self::Hour => "sketch_hour",
         }
     }
 
-    /// Makes both tables.
+    /// Makes the tables.
     pub(super) fn create(self) -> String {
         let columns: String = columns().map(|name| format!("    {name} INTEGER NOT NULL,\n")).collect();
         let table = |name: &str, columns: &str| {
@@ -53,13 +80,14 @@ impl By {
         table(self.sums(), &columns) + &table(self.sketches(), "    state BLOB NOT NULL,\n")
     }
 
-    /// What adds sums to those of a place: see [`add`]. Samples of what runs add up within a minute; of an hour the
+    /// What adds sums to those of a place: see [`add`]. Samples of what runs add up within a minute; of a longer time the
     /// largest are told.
     pub(super) fn add(self) -> &'static str {
-        static ADD: LazyLock<[String; 2]> = LazyLock::new(|| By::ALL.map(By::made_add));
-        let [by_minute, by_hour] = &*ADD;
+        static ADD: LazyLock<[String; 3]> = LazyLock::new(|| By::ALL.map(By::made_add));
+        let [by_minute, by_ten, by_hour] = &*ADD;
         match self {
             Self::Minute => by_minute,
+            Self::Ten => by_ten,
             Self::Hour => by_hour,
         }
     }
@@ -68,7 +96,7 @@ impl By {
         let names: Vec<_> = columns().collect();
         let places: Vec<_> = (1..=names.len() + 3).map(|place| format!("?{place}")).collect();
         let joined = |name: &String| match self {
-            Self::Hour if !Figures::NAMES.contains(&name.as_str()) => {
+            Self::Ten | Self::Hour if !Figures::NAMES.contains(&name.as_str()) => {
                 format!("{name} = max({name}, excluded.{name})")
             }
             _ => format!("{name} = {name} + excluded.{name}"),
@@ -103,6 +131,24 @@ pub(super) fn add(
 ) -> rusqlite::Result<usize> {
     let place = [Value::from(dimension), Value::from(minute), Value::from(value.to_owned())];
     statement.execute(params_from_iter(place.into_iter().chain(figures.values().map(Value::from))))
+}
+
+/// Has a place's sums tell these samples.
+pub(super) fn set_samples(
+    transaction: &Transaction<'_>,
+    by: By,
+    (dimension, minute, value): (i64, i64, &str),
+    running: [i64; SAMPLES],
+) -> rusqlite::Result<usize> {
+    let set: Vec<_> = samples().zip(4..).map(|(name, place)| format!("{name} = ?{place}")).collect();
+    let sql = format!(
+        "UPDATE {} SET {} WHERE dimension = ?1 AND minute = ?2 AND value = ?3",
+        by.sums(),
+        set.join(", ")
+    );
+    let place = [Value::from(dimension), Value::from(minute), Value::from(value.to_owned())];
+    let values = place.into_iter().chain(running.map(Value::from));
+    transaction.prepare_cached(&sql)?.execute(params_from_iter(values))
 }
 
 /// Merges sketches into the row of a place.

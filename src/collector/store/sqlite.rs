@@ -20,7 +20,7 @@ use crate::session::{Key, Session};
 use crate::time::UnixMs;
 
 /// Of the tables; a file of another one is not touched.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// The file in the data directory.
 const FILE: &str = "collector.sqlite";
 /// Numbers of the operators' own dimensions begin here.
@@ -68,8 +68,8 @@ pub(crate) struct Sqlite {
     own: HashMap<String, u32>,
     /// As it is stored.
     pub(super) border: Border,
-    /// Before these minutes there is nothing left of sums by minute and by hour, but for what came late.
-    pub(super) cleared: [u64; 2],
+    /// Before these minutes there is nothing left of sums by each of [`By::ALL`], but for what came late.
+    pub(super) cleared: [u64; By::ALL.len()],
     pub(super) days: Days,
     /// Places of sessions are looked through for those of days that are gone, from this one on.
     pub(super) sweeping: Option<i64>,
@@ -101,7 +101,7 @@ impl Sqlite {
         let border = Border::read(&connection)?;
         let own = own_dimensions(&connection)?.into_iter().map(|(id, name)| (name, id)).collect();
         let days = Days::open(directory)?;
-        Ok(Self { connection, own, border, cleared: [0; 2], days, sweeping: None })
+        Ok(Self { connection, own, border, cleared: [0; By::ALL.len()], days, sweeping: None })
     }
 
     /// A connection for those who ask.

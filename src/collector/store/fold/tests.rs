@@ -41,8 +41,8 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     // Few places, so that they are met again.
     let minute = || {
-        (0..HOURS, prop::sample::select(vec![0, 1, 29, 59]))
-            .prop_map(|(hour, minute)| hour * MINUTES + minute)
+        (0..HOURS, prop::sample::select(vec![0, 1, 9, 29, 30, 59]))
+            .prop_map(|(hour, minute)| hour * 60 + minute)
     };
     let place = || (prop_oneof![Just(0_usize), Just(1), Just(1), Just(2)], minute(), 0..3_usize);
     prop_oneof![
@@ -51,7 +51,7 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         3 => (place(), 0..5_000_u32)
             .prop_map(|((of, minute, value), sample)| Event::Sample { of, minute, value, sample }),
-        4 => (60..HOURS * MINUTES + 10, 1..9_usize)
+        4 => (60..HOURS * 60 + 10, 1..9_usize)
             .prop_map(|(minutes, most)| Event::Fold { minutes, most }),
         1 => Just(Event::Restart),
     ]
@@ -132,7 +132,7 @@ proptest! {
     /// the answer from minutes alone, and when minutes are gone the answer from hours alone.
     #[test]
     fn an_answer_from_hours_is_the_answer_from_their_minutes(
-        events in prop::collection::vec((event(), 0..3_usize, 0..HOURS * MINUTES, 1..HOURS * MINUTES), 30..90),
+        events in prop::collection::vec((event(), 0..3_usize, 0..HOURS * 60, 1..HOURS * 60), 30..90),
     ) {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [mut minutes, mut hours] = directories.each_ref().map(|directory| open(directory.path()));
@@ -152,12 +152,12 @@ proptest! {
             let from = Minute(FIRST + from);
             let until = Minute(from.0 + length);
             let span = Span { filter: ALL_TRAFFIC.0, dimension: number_of(*of), from, until };
-            let step = [60, 7, ALL_TIME, 120, 1][number % 5];
+            let step = [60, 7, ALL_TIME, 20, 120, 1][number % 6];
             let [one, other] = readers.each_mut().map(|reader| told(reader, &span, &[step], true));
             prop_assert_eq!(one, other, "{:?}", hours.border);
         }
         let all = |of| Span { filter: ALL_TRAFFIC.0, dimension: number_of(of), from: Minute(0), until: Minute(u64::MAX) };
-        let now = Minute(FIRST + 24 * 60 + HOURS * MINUTES + 5).start();
+        let now = Minute(FIRST + 24 * 60 + HOURS * 60 + 5).start();
         while !hours.tidy(&Keep { minutes: 1, ..Keep::default() }, now).unwrap().is_nothing() {}
         for of in 0..3 {
             let [one, other] = readers.each_mut().map(|reader| told(reader, &all(of), &[60, 120, ALL_TIME], false));
@@ -178,41 +178,44 @@ proptest! {
         }
     }
 
-    /// Each minute is told once, by its hour where all that is in that is asked for.
+    /// Each minute is told once, by the longest of which all that is in it is asked for.
     #[test]
     fn parts_are_all_that_is_asked_for(
-        minutes_from in 0..4_u64, whole in 0..4_u64, more in (0..6_u64, 0..=60_u64), next in (0..3_i64, 0..60_u64),
-        from in 0..600_u64, length in 0..600_u64, by_hour: bool,
+        minutes_from in 0..4_u64, whole in 0..4_u64, more in (0..6_u64, 0..=10_u64), next in (0..3_i64, 0..10_u64),
+        from in 0..600_u64, length in 0..600_u64, longest in prop::sample::select(By::ALL.to_vec()),
     ) {
         let at = (minutes_from + whole) * 60 + more.0 * 10;
         let mut border = Border::at(minutes_from * 60, at);
-        border.until = (at + more.1).min(hour_of(at) + 60);
+        border.until = at + more.1;
         border.next = (next.0, (at + next.1).min(border.until));
         let until = from + length;
-        let parts = border.parts(1, Minute(from), Minute(until), by_hour);
+        let parts = border.parts(1, Minute(from), Minute(until), longest);
         let folded = match next.0 { 0 => border.from, 1 => border.next.1, _ => border.until };
         for minute in 0..1_300_u64 {
             let hour = minute / 60 * 60;
             prop_assert_eq!(border.is_folded(1, minute), minute < folded);
             let telling: Vec<_> = parts
                 .iter()
+                .filter(|part| (part.from..part.until).contains(&part.by.first(minute)))
                 .filter(|part| match part.by {
-                    By::Minute => border.has_minute(minute) && (part.from..part.until).contains(&minute),
-                    By::Hour => minute < folded && (part.from..part.until).contains(&hour),
+                    By::Minute => border.has_minute(minute),
+                    By::Ten | By::Hour => minute < folded,
                 })
                 .map(|part| part.by)
                 .collect();
-            let is_whole = minute < folded && from <= hour && (hour + 60).min(folded) <= until;
-            let expected: &[By] = if !border.has_minute(minute) {
-                if (from..until).contains(&hour) { &[By::Hour] } else { &[] }
-            } else if by_hour && is_whole {
-                &[By::Hour]
-            } else if (from..until).contains(&minute) {
-                &[By::Minute]
-            } else {
-                &[]
+            let is_whole = |by: &By| {
+                let first = by.first(minute);
+                let behind = first + by.minutes();
+                *by == By::Minute || minute < folded && from <= first && behind.min(folded) <= until
             };
-            prop_assert_eq!(telling.as_slice(), expected, "minute {} of {:?} {:?}", minute, border, &parts);
+            let expected = if !border.has_minute(minute) {
+                Some(By::Hour).filter(|_| (from..until).contains(&hour))
+            } else {
+                let longest = By::ALL.into_iter().rev().filter(|by| *by <= longest).find(is_whole);
+                longest.filter(|_| (from..until).contains(&minute))
+            };
+            let expected: Vec<_> = expected.into_iter().collect();
+            prop_assert_eq!(&telling, &expected, "minute {} of {:?} {:?}", minute, border, &parts);
         }
         prop_assert!(parts.windows(2).all(|two| two[0].until <= two[1].from));
     }
