@@ -4,6 +4,7 @@
 //! transaction and only then answers those who told it; where that fails, the book is opened again from the store, as
 //! after a restart.
 
+mod changes;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use stbeacon_core::stb::NetworkReport;
 use thiserror::Error;
 
+pub(crate) use self::changes::{Changes, Counts};
 use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Edit, Filter, FilterId, MAX_FILTERS, NotDone};
 use crate::labels::Dimension;
@@ -20,7 +22,7 @@ use crate::networks::Networks;
 use crate::rules::Rules;
 use crate::session::story::Piece;
 use crate::session::{Context, Key, Ledger, Session, beat, line, report};
-use crate::sketch::{Sample, Sketches, device_hash};
+use crate::sketch::{Sample, device_hash};
 use crate::store::{Store, StoreError};
 pub(crate) use crate::tally::Place;
 use crate::tally::Tally;
@@ -50,36 +52,6 @@ pub(crate) enum Refusal {
     Store(#[from] StoreError),
     #[error("{MAX_LIVE} sessions run; there is no room for another")]
     Full,
-}
-
-/// What is to be written down.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// As they are now.
-    pub(crate) sessions: Vec<Session>,
-    /// To be added.
-    pub(crate) rollups: BTreeMap<Place, Figures>,
-    /// To be merged with what is there.
-    pub(crate) sketches: BTreeMap<Place, Sketches>,
-    /// What became of sessions, to be added to what is known of them.
-    pub(crate) stories: BTreeMap<Key, Vec<Piece>>,
-    /// Box and measurement.
-    pub(crate) networks: Vec<(String, NetworkReport)>,
-    /// As they are now; one that is `None` is no more.
-    pub(crate) filters: BTreeMap<FilterId, Option<Filter>>,
-    pub(crate) counts: Counts,
-}
-
-/// What has come, since the store was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) reports: i64,
-    pub(crate) lines: i64,
-    pub(crate) heartbeats: i64,
-    /// What was there before.
-    pub(crate) repeated: i64,
-    /// Values of dimensions that were not told apart from others any more.
-    pub(crate) folded: i64,
 }
 
 /// The book.
@@ -115,18 +87,23 @@ struct Unwritten {
     pieces: Vec<Piece>,
     /// It has changed.
     is_touched: bool,
+    /// It as it is in the store, where it was looked up there: as long as it is like that, it need not be kept here.
+    stored: Option<Box<Session>>,
 }
 
 // === impl Live ===
 
 impl Live {
-    /// As it is in the store.
-    fn written(session: Session) -> Self {
+    /// One that runs, as it is in the store.
+    fn running(session: Session) -> Self {
         Self { session: Box::new(session), unwritten: Unwritten::default() }
     }
 
-    fn apart(found: Option<Self>) -> (Option<Box<Session>>, Unwritten) {
-        found.map_or_else(Default::default, |Self { session, unwritten }| (Some(session), unwritten))
+    /// One that is known to the store alone, since it has ended.
+    fn ended(session: Session) -> Self {
+        let session = Box::new(session);
+        let unwritten = Unwritten { stored: Some(session.clone()), ..Unwritten::default() };
+        Self { session, unwritten }
     }
 }
 
@@ -144,57 +121,6 @@ impl Message {
             Self::Line(received) => vec![received.key()],
             Self::Beat(received) => vec![received.key()],
         }
-    }
-}
-
-// === impl Counts ===
-
-impl Counts {
-    /// Both together.
-    pub(crate) const fn plus(self, more: &Self) -> Self {
-        Self {
-            reports: self.reports.saturating_add(more.reports),
-            lines: self.lines.saturating_add(more.lines),
-            heartbeats: self.heartbeats.saturating_add(more.heartbeats),
-            repeated: self.repeated.saturating_add(more.repeated),
-            folded: self.folded.saturating_add(more.folded),
-        }
-    }
-
-    /// Sets one by its name.
-    pub(crate) fn set(&mut self, name: &str, number: i64) {
-        match name {
-            "reports" => self.reports = number,
-            "lines" => self.lines = number,
-            "heartbeats" => self.heartbeats = number,
-            "repeated" => self.repeated = number,
-            "folded" => self.folded = number,
-            _ => {}
-        }
-    }
-
-    /// Name and number.
-    pub(crate) const fn named(&self) -> [(&'static str, i64); 5] {
-        [
-            ("reports", self.reports),
-            ("lines", self.lines),
-            ("heartbeats", self.heartbeats),
-            ("repeated", self.repeated),
-            ("folded", self.folded),
-        ]
-    }
-}
-
-// === impl Changes ===
-
-impl Changes {
-    /// Whether there is nothing to write.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
-            && self.rollups.is_empty()
-            && self.networks.is_empty()
-            && self.filters.is_empty()
-            && self.counts == Counts::default()
     }
 }
 
@@ -243,7 +169,7 @@ impl Book {
     /// # Errors
     /// Where the store cannot be read; the book is as it was.
     pub(crate) fn reopen(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        let live = |session: Session| (session.key.clone(), Live::written(session));
+        let live = |session: Session| (session.key.clone(), Live::running(session));
         let live = store.running()?.into_iter().map(live).collect();
         let (filters, next_filter) = store.filters()?;
         self.live = live;
@@ -402,18 +328,19 @@ impl Book {
             other.filter(|_| found.as_ref().is_some_and(|found| received.is_after(&found.session)))
         {
             // Back to where it was before the other one is looked for.
-            self.live.extend(found.take().map(|found| (key, found)));
+            if let Some(found) = found.take().filter(|found| found.unwritten.stored.is_none()) {
+                self.live.insert(key, found);
+            }
             found = self.find(&other, store)?;
             key = other;
         }
-        let (found, unwritten) = Live::apart(found);
-        let found = found.map(|session| *session);
-        let before = found.clone();
-        let mut ledger = Ledger::default();
-        let session = Box::new(received.apply(key.clone(), found, &self.context(now), &mut ledger));
         self.changes.counts.reports += 1;
-        self.changes.counts.repeated += i64::from(before.as_ref() == Some(&*session));
-        self.put(key, Live { session, unwritten }, ledger, now);
+        self.tell(key, found, now, |key, found, context, ledger| {
+            let before = found.clone();
+            let session = received.apply(key.clone(), found.map(|found| *found), context, ledger);
+            let is_repeated = before.is_some_and(|before| *before == session);
+            (Some(Box::new(session)), is_repeated)
+        });
         Ok(())
     }
 
@@ -424,14 +351,12 @@ impl Book {
         store: &mut dyn Store,
     ) -> Result<(), Refusal> {
         let key = received.key();
-        let (found, unwritten) = Live::apart(self.find(&key, store)?);
-        let mut ledger = Ledger::default();
-        let (session, taken) = received.apply(found, &self.context(now), &mut ledger);
+        let found = self.find(&key, store)?;
         self.changes.counts.lines += 1;
-        self.changes.counts.repeated += i64::from(taken == line::Taken::Repeated);
-        if let Some(session) = session {
-            self.put(key, Live { session, unwritten }, ledger, now);
-        }
+        self.tell(key, found, now, |_, found, context, ledger| {
+            let (session, taken) = received.apply(found, context, ledger);
+            (session, taken == line::Taken::Repeated)
+        });
         Ok(())
     }
 
@@ -442,14 +367,34 @@ impl Book {
         store: &mut dyn Store,
     ) -> Result<(), Refusal> {
         let key = received.key();
-        let (found, unwritten) = Live::apart(self.find(&key, store)?);
-        let mut ledger = Ledger::default();
-        let found = found.map(|session| *session);
-        let (session, is_news) = received.apply(found, &self.context(now), &mut ledger);
+        let found = self.find(&key, store)?;
         self.changes.counts.heartbeats += 1;
-        self.changes.counts.repeated += i64::from(!is_news);
-        self.put(key, Live { session: Box::new(session), unwritten }, ledger, now);
+        self.tell(key, found, now, |_, found, context, ledger| {
+            let (session, is_news) = received.apply(found.map(|found| *found), context, ledger);
+            (Some(Box::new(session)), !is_news)
+        });
         Ok(())
+    }
+
+    /// Has a message applied to the session that it is of, and puts it back. `apply` gives what has become of it, and whether
+    /// the message only said again what was known.
+    fn tell(
+        &mut self,
+        key: Key,
+        found: Option<Live>,
+        now: UnixMs,
+        apply: impl FnOnce(&Key, Option<Box<Session>>, &Context<'_>, &mut Ledger) -> (Option<Box<Session>>, bool),
+    ) {
+        let (found, unwritten) = match found {
+            Some(Live { session, unwritten }) => (Some(session), unwritten),
+            None => (None, Unwritten::default()),
+        };
+        let mut ledger = Ledger::default();
+        let (session, is_repeated) = apply(&key, found, &self.context(now), &mut ledger);
+        self.changes.counts.repeated += i64::from(is_repeated);
+        if let Some(session) = session {
+            self.put(key, Live { session, unwritten }, ledger, now);
+        }
     }
 
     /// Takes a session out by its key, whether it runs or has ended; it is to be put back.
@@ -461,11 +406,15 @@ impl Book {
         if found.is_none() && self.live.len() >= MAX_LIVE {
             return Err(Refusal::Full);
         }
-        Ok(found.map(Live::written))
+        Ok(found.map(Live::ended))
     }
 
     fn put(&mut self, key: Key, mut live: Live, ledger: Ledger, now: UnixMs) {
         let Ledger(minutes, pieces, samples) = ledger;
+        let stored = live.unwritten.stored.take();
+        if minutes.is_empty() && pieces.is_empty() && stored.is_some_and(|stored| stored == live.session) {
+            return;
+        }
         live.unwritten.pieces.extend(pieces);
         if !minutes.is_empty() {
             self.count(&live.session, &minutes, &samples, now);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::figures::SAMPLES;
 use crate::labels::Known;
-use crate::sketch::{Kind, Samples, States};
+use crate::sketch::{Kind, Samples, Sketches, States};
 use crate::store::{Lookup, Reader, Span, Sqlite};
 use crate::tests_golden as golden;
 use crate::time::UnixMs;
@@ -225,4 +225,60 @@ fn what_was_not_written_is_forgotten_and_may_come_again() {
     let changes = book.take_changes();
     assert_eq!((changes.sessions.len(), changes.counts.repeated), (1, 0));
     assert!(book.take_changes().is_empty());
+}
+
+/// Nothing is written of what says again what an ended session has told, and nothing of it is kept.
+#[test]
+fn what_is_told_again_of_a_session_that_has_ended_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(directory.path()).unwrap();
+    let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+    let mut messages = everything();
+    messages.sort_by_key(|(at, _)| *at);
+    messages.retain(|(_, message)| !matches!(message, Message::Network { .. }));
+    for (at, message) in messages.clone() {
+        book.take(message, T0 + at, &mut store).unwrap();
+    }
+    let later = T0 + 10_000_000;
+    book.end_silent(later);
+    store.write(&book.take_changes()).unwrap();
+    let before = store.all().unwrap();
+    assert!(before.len() >= 9 && before.iter().all(|session| session.end.is_some()));
+
+    let mut repeated = 0;
+    for (_, message) in messages {
+        book.take(message.clone(), later, &mut store).unwrap();
+        let changes = book.take_changes();
+        if changes.counts.repeated == 1 {
+            repeated += 1;
+            assert_eq!(changes.sessions, [], "{message:?}");
+            assert!(changes.stories.is_empty() && changes.rollups.is_empty(), "{message:?}");
+        }
+        store.write(&changes).unwrap();
+        assert_eq!(book.running(), 0, "{message:?}");
+    }
+    assert!(repeated > 30, "{repeated}");
+    assert_eq!(store.all().unwrap().len(), before.len());
+}
+
+/// A player uses a session's name again after a reboot: the one that had it before is looked at, and left alone.
+#[test]
+fn a_session_that_was_only_looked_at_is_not_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(directory.path()).unwrap();
+    let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+    let body = golden::reports("extended_media");
+    let mut sessions = 0;
+    // All that is told at 1700000010 is told again a day later, of other times.
+    for body in [body.clone(), body.replace("17000000", "17000864")] {
+        for (at, message) in reports(50_000, &body) {
+            book.take(message, T0 + at, &mut store).unwrap();
+        }
+        let changes = book.take_changes();
+        sessions += changes.sessions.len();
+        assert!(!changes.sessions.is_empty() && changes.sessions.iter().all(|session| session.end.is_some()));
+        store.write(&changes).unwrap();
+        assert_eq!((book.running(), store.all().unwrap().len()), (0, sessions));
+    }
+    assert_eq!(sessions, 2);
 }
