@@ -19,40 +19,32 @@
 //! tables nothing else is written or read by who writes; so there is never more than one. Versions are a Lamport clock that
 //! begins with the time: whoever goes on with a session has read its version and uses a higher one.
 
+mod batch;
 mod client;
 mod journal;
 mod keep;
 mod read;
 mod schema;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use flate2::Crc;
-
+use self::batch::{COUNT, MARK};
 pub(crate) use self::client::Address;
-use self::client::{Client, Row, literal, literals, push_row};
+use self::client::{Client, Row, literal, literals};
 use self::journal::{Batch, Journal, Piece};
 pub(crate) use self::read::ClickHouseReader;
 use super::keep::{Keep, Tidied};
 use super::sessions::session;
-use super::sqlite::{FIRST_OWN, MAX_OWN, table};
-use super::{Store, StoreError, told};
-use crate::book::{Changes, Counts, Place};
-use crate::figures::{Figures, SAMPLES};
+use super::{Store, StoreError};
+use crate::book::{Changes, Counts};
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
-use crate::labels::Dimension;
 use crate::session::{Key, Session};
 use crate::time::{self, HOUR, UnixMs};
 
 /// Versions that this was made for begin here.
 const OLDEST: (u32, u32) = (18, 16);
-/// What stands where a table of sums has the number of a dimension: the mark of a batch, and what has been received.
-const MARK: i64 = -1;
-const COUNT: i64 = -2;
 /// How long requests are gathered for one batch: the server wants few and large inserts.
 const GATHER: Duration = Duration::from_millis(200);
 /// Most characters of keys in one question.
@@ -79,25 +71,6 @@ pub(crate) struct ClickHouse {
     /// Numbers of the operators' own dimensions.
     own: HashMap<String, u32>,
     tidied: Option<Instant>,
-}
-
-/// Which row of which table of sums figures are added to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Sum<'v> {
-    table: &'static str,
-    /// The first minute of the partition.
-    first: u64,
-    dimension: i64,
-    minute: u64,
-    value: &'v str,
-}
-
-// === impl Sum ===
-
-impl<'v> Sum<'v> {
-    fn of((table, length): (&'static str, u64), dimension: i64, minute: u64, value: &'v str) -> Self {
-        Self { table, first: minute / length * length, dimension, minute, value }
-    }
 }
 
 // === impl ClickHouse ===
@@ -196,122 +169,6 @@ impl ClickHouse {
     fn ask(&mut self, sql: &str) -> Result<Vec<Row>, StoreError> {
         self.connect()?;
         self.client.select(sql).inspect_err(|_| self.gates.clear())
-    }
-
-    /// Everything that is to be inserted, and the numbers of dimensions that are new.
-    fn batch(&mut self, changes: &Changes, now: UnixMs) -> Result<(Batch, Vec<(String, u32)>), StoreError> {
-        self.clock = (self.clock + 1).max(now.0);
-        let version = self.clock.to_string();
-        self.batches += 1;
-        let id = format!("{}-{}-{}", self.id, self.run, self.batches);
-        let (mut sessions, mut stories, mut networks, mut meta) =
-            (String::new(), String::new(), String::new(), String::new());
-        let mut starts = HashMap::new();
-        for session in &changes.sessions {
-            let state = serde_json::to_string(session)
-                .map_err(|error| StoreError::Session { key: session.key.0.clone(), error })?;
-            let start = session.start.0.to_string();
-            let runs = if session.end.is_none() { "1" } else { "0" };
-            let cells = [&session.key.0, &version, &self.id, &session.device, &start, runs, &state];
-            push_row(&mut sessions, &cells);
-            starts.insert(&session.key, start);
-        }
-        for (key, pieces) in &changes.stories {
-            let start = starts.get(key).map_or("0", String::as_str);
-            push_row(&mut stories, &[&key.0, &version, start, &told(key, pieces)?]);
-        }
-        let day = (now.0 / HOUR / 24).to_string();
-        for (device, report) in &changes.networks {
-            let text = serde_json::to_string(report).unwrap_or_default();
-            let at = report.timestamp.to_string();
-            push_row(&mut networks, &[device, &report.network.name, &at, &day, &text]);
-        }
-        for (id, filter) in &changes.filters {
-            let state = filter.as_ref().map(serde_json::to_string).transpose();
-            let state = state.map_err(|error| StoreError::Filter { id: id.0, error })?;
-            push_row(&mut meta, &["filter", &id.0.to_string(), &version, &state.unwrap_or_default()]);
-        }
-        let mut new = Vec::new();
-        let [by_minute, by_hour] = schema::SUMS;
-        let mut sums: BTreeMap<Sum<'_>, Figures> = BTreeMap::new();
-        for (Place { filter, dimension, minute, value }, figures) in &changes.rollups {
-            let Some(id) = self.number(dimension, &mut new) else { continue };
-            let dimension = table(*filter, id);
-            let hour = minute.0 / 60 * 60;
-            let without_samples = Figures { running: [0; SAMPLES], ..*figures };
-            for (table, minute, figures) in
-                [(by_minute, minute.0, *figures), (by_hour, hour, without_samples)]
-            {
-                *sums.entry(Sum::of(table, dimension, minute, value)).or_default() += figures;
-            }
-        }
-        let mut sketches = String::new();
-        for (Place { filter, dimension, minute, value }, states) in &changes.sketches {
-            let Some(dimension) = self.number(dimension, &mut new) else { continue };
-            let (dimension, minute) = (table(*filter, dimension).to_string(), minute.0.to_string());
-            push_row(&mut sketches, &[&dimension, &minute, value, &id, &BASE64.encode(states.encode())]);
-        }
-        for (name, id) in &new {
-            push_row(&mut meta, &["dimension", &id.to_string(), &version, name]);
-        }
-        let hour = now.0 / HOUR * 60;
-        for (name, number) in changes.counts.named().into_iter().filter(|(_, number)| *number != 0) {
-            sums.insert(
-                Sum::of(by_hour, COUNT, hour, name),
-                Figures { attempts: number, ..Figures::default() },
-            );
-        }
-        let plain = [
-            ("session", sessions),
-            ("story", stories),
-            ("network", networks),
-            ("sketch", sketches),
-            ("meta", meta),
-        ];
-        let plain = plain.into_iter().filter(|(_, rows)| !rows.is_empty());
-        let mut pieces: Vec<_> =
-            plain.map(|(table, rows)| Piece { table: table.to_owned(), mark: None, rows }).collect();
-        // They are sorted by table and partition.
-        let mut of_sums: Vec<Piece> = Vec::new();
-        for (sum, figures) in sums {
-            let is_same = |piece: &&mut Piece| piece.table == sum.table && piece.mark == Some(sum.first);
-            if of_sums.last_mut().as_ref().is_none_or(|piece| !is_same(piece)) {
-                let mut rows = String::new();
-                push_sums(
-                    &mut rows,
-                    &Sum { dimension: MARK, minute: sum.first, value: &id, ..sum },
-                    &Figures::default(),
-                );
-                of_sums.push(Piece { table: sum.table.to_owned(), mark: Some(sum.first), rows });
-            }
-            if let Some(piece) = of_sums.last_mut() {
-                push_sums(&mut piece.rows, &sum, &figures);
-            }
-        }
-        pieces.extend(of_sums);
-        Ok((Batch { id, pieces }, new))
-    }
-
-    /// The number of a dimension. Those of the operator's own are made of their names, so that all collectors make the same.
-    /// `None` where there are too many.
-    fn number(&self, dimension: &Dimension, new: &mut Vec<(String, u32)>) -> Option<u32> {
-        if let Some(id) = dimension.id() {
-            return Some(id);
-        }
-        let name = dimension.own_name()?;
-        let known = self.own.get(name).or_else(|| new.iter().find(|(new, _)| new == name).map(|(_, id)| id));
-        if let Some(id) = known {
-            return Some(*id);
-        }
-        let mut sum = Crc::new();
-        sum.update(name.as_bytes());
-        let id = FIRST_OWN + sum.sum() % (1 << 30);
-        let is_taken = self.own.values().chain(new.iter().map(|(_, id)| id)).any(|taken| *taken == id);
-        if is_taken || self.own.len() + new.len() >= MAX_OWN {
-            return None;
-        }
-        new.push((name.to_owned(), id));
-        Some(id)
     }
 
     /// Sessions by a condition, the newest version of each.
@@ -425,14 +282,6 @@ impl Store for ClickHouse {
 
 fn insert(client: &Client, gates: &HashMap<&'static str, String>, piece: &Piece) -> Result<(), StoreError> {
     client.insert(gates.get(piece.table.as_str()).unwrap_or(&piece.table), &piece.rows)
-}
-
-fn push_sums(rows: &mut String, sum: &Sum<'_>, figures: &Figures) {
-    let (dimension, minute) = (sum.dimension.to_string(), sum.minute.to_string());
-    let figures: Vec<_> = figures.values().map(|value| value.to_string()).collect();
-    let mut cells = vec![dimension.as_str(), &minute, sum.value, "1"];
-    cells.extend(figures.iter().map(String::as_str));
-    push_row(rows, &cells);
 }
 
 /// Keys, so many that what they take in a question is bounded.
