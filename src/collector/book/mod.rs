@@ -5,6 +5,7 @@
 //! after a restart.
 
 mod changes;
+mod saved;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -15,8 +16,9 @@ use stbeacon_core::stb::NetworkReport;
 use thiserror::Error;
 
 pub(crate) use self::changes::{Changes, Counts};
+use self::saved::Saved;
 use crate::figures::Figures;
-use crate::filters::{ALL_TRAFFIC, Edit, Filter, FilterId, MAX_FILTERS, NotDone};
+use crate::filters::{ALL_TRAFFIC, Edit, Filter, NotDone};
 use crate::labels::Dimension;
 use crate::networks::Networks;
 use crate::rules::Rules;
@@ -64,9 +66,7 @@ pub(crate) struct Book {
     /// Before that nobody could be heard.
     opened: UnixMs,
     values: Values,
-    filters: Arc<Vec<Filter>>,
-    /// What the next filter is called.
-    next_filter: FilterId,
+    saved: Saved,
     /// Sessions that have changed.
     touched: Vec<Key>,
     tally: Tally,
@@ -151,8 +151,7 @@ impl Book {
             beat_interval,
             opened: now,
             values: Values::default(),
-            filters: Arc::default(),
-            next_filter: FilterId(ALL_TRAFFIC.0.0 + 1),
+            saved: Saved::default(),
             touched: Vec::new(),
             tally: Tally::default(),
             changes: Changes::default(),
@@ -171,9 +170,8 @@ impl Book {
     pub(crate) fn reopen(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
         let live = |session: Session| (session.key.clone(), Live::running(session));
         let live = store.running()?.into_iter().map(live).collect();
-        let (filters, next_filter) = store.filters()?;
+        self.saved = Saved::read(store)?;
         self.live = live;
-        (self.filters, self.next_filter) = (Arc::new(filters), next_filter);
         (self.touched, self.tally, self.changes) = (Vec::new(), Tally::default(), Changes::default());
         Ok(())
     }
@@ -183,11 +181,10 @@ impl Book {
     /// # Errors
     /// Where it cannot be read.
     pub(crate) fn refresh_filters(&mut self, store: &mut dyn Store) -> Result<(), StoreError> {
-        let (filters, next_filter) = store.filters()?;
-        if *self.filters != filters {
-            self.filters = Arc::new(filters);
+        let saved = Saved::read(store)?;
+        if self.saved != saved {
+            self.saved = saved;
         }
-        self.next_filter = next_filter;
         Ok(())
     }
 
@@ -222,7 +219,7 @@ impl Book {
 
     /// The saved filters.
     pub(crate) fn filters(&self) -> Arc<Vec<Filter>> {
-        self.filters.clone()
+        self.saved.filters.clone()
     }
 
     /// Adds or removes filters at `now`; gives those that it is about.
@@ -230,36 +227,7 @@ impl Book {
     /// # Errors
     /// See [`NotDone`]; nothing has changed then.
     pub(crate) fn edit(&mut self, edit: Edit, now: UnixMs) -> Result<Vec<Filter>, NotDone> {
-        let mut filters = (*self.filters).clone();
-        let changed = match edit {
-            Edit::Add(wanted) => {
-                let mut added = Vec::new();
-                for (wanted, id) in wanted.into_iter().zip(self.next_filter.0..) {
-                    let is_taken = |filter: &Filter| filter.wanted.name == wanted.name;
-                    if wanted.name == ALL_TRAFFIC.1 || filters.iter().any(is_taken) {
-                        return Err(NotDone::Taken(wanted.name));
-                    }
-                    if filters.len() >= MAX_FILTERS {
-                        return Err(NotDone::Full);
-                    }
-                    let filter = Filter { id: FilterId(id), made: now, wanted };
-                    filters.push(filter.clone());
-                    added.push(filter);
-                }
-                let saved = added.iter().map(|filter| (filter.id, Some(filter.clone())));
-                self.changes.filters.extend(saved);
-                self.next_filter.0 += u32::try_from(added.len()).unwrap_or(u32::MAX);
-                added
-            }
-            Edit::Remove(id) => {
-                let place = filters.iter().position(|filter| filter.id == id);
-                let removed = filters.remove(place.ok_or(NotDone::Unknown(id.0))?);
-                self.changes.filters.insert(id, None);
-                vec![removed]
-            }
-        };
-        self.filters = Arc::new(filters);
-        Ok(changed)
+        self.saved.edit(edit, now, &mut self.changes.filters)
     }
 
     /// Takes a message that came at `now`.
@@ -433,7 +401,7 @@ impl Book {
         samples: &[(Minute, Sample)],
         now: UnixMs,
     ) {
-        let met = self.filters.iter().filter(|filter| filter.wanted.enabled);
+        let met = self.saved.filters.iter().filter(|filter| filter.wanted.enabled);
         let met: Vec<_> = met.filter(|filter| filter.wanted.rules.is_met_by(&session.labels)).collect();
         let device = if samples.is_empty() { 0 } else { device_hash(&session.device) };
         for (dimension, value) in session.labels.all() {
