@@ -29,7 +29,7 @@ machine's load does not change, instructions and allocations, against src/bench/
 Usage: cargo xtask bench [--gates | --bless]
        cargo xtask bench tracer [--rounds N] [--tracers FILE]
        cargo xtask bench peers [--rounds N]
-       cargo xtask bench collector [--rounds N] [--sessions N] [--data DIR]
+       cargo xtask bench collector [--rounds N] [--sessions N [--data DIR]]
 
   tracer       what the plug-in costs a player, alone: CPU time of a player without it, with it, and with GStreamer's
                own tracers, run in turns; instructions for each buffer; kept in target/bench-tracer.json
@@ -45,7 +45,8 @@ Options:
       --sessions N
                in the collector's store; 1000000 take 2 GB below target/ and some minutes [default: 1000000]
       --data DIR
-               a store that `stbeacon-collector bench-fill` has filled with so many: only that is measured, and it stays
+               a store that `stbeacon-collector bench-fill` has filled with so many (--sessions): only that is measured, and
+               it stays
       --program FILE
                the collector that is measured [default: it is built]
       --tracers FILE
@@ -60,7 +61,7 @@ that the gates were measured with, that gate is left out, and the output says so
 
 pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let (mut only_gates, mut bless, mut only_tracer, mut only_peers) = (false, false, false, false);
-    let (mut only_collector, mut sessions, mut program) = (false, collector::SESSIONS, None);
+    let (mut only_collector, mut sessions, mut program) = (false, None, None);
     let (mut data, mut foreign) = (None::<std::path::PathBuf>, None::<std::path::PathBuf>);
     let mut rounds = overhead::ROUNDS;
     while let Some(arg) = args.next()? {
@@ -72,7 +73,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("gates") => only_gates = true,
             Long("bless") => bless = true,
             Long("rounds") => rounds = args.value()?.parse()?,
-            Long("sessions") => sessions = args.value()?.parse()?,
+            Long("sessions") => sessions = Some(args.value()?.parse()?),
             Long("tracers") => foreign = Some(args.value()?.into()),
             Long("data") => data = Some(args.value()?.into()),
             Long("program") => program = Some(args.value()?.into()),
@@ -91,6 +92,10 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         return Ok(peers::show(rounds)?);
     }
     if only_collector {
+        if data.is_some() && sessions.is_none() {
+            return Err(lexopt::Error::from("--data needs --sessions N: with how many it was filled").into());
+        }
+        let sessions = sessions.unwrap_or(collector::SESSIONS);
         return Ok(collector::show(rounds, sessions, program, data.as_deref())?);
     }
     if bless {
