@@ -107,7 +107,8 @@ fn sigterm_waits_two_seconds_for_a_dead_server_and_no_longer() {
     let start = std::time::Instant::now();
     assert!(test_box.stop().success());
     let took = start.elapsed();
-    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(4), "{took:?}");
+    // Without that limit it would be the one of a request; between them there is room for a machine that is busy.
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(8), "{took:?}");
     assert!(
         test_box.log().contains(
             "1 reports, 0 lines and 0 heartbeats could not be delivered, and wait for the next start"

