@@ -156,7 +156,8 @@ fn what_a_stopping_daemon_has_not_read_is_told_to_the_next(
     Ok(())
 }
 
-/// A daemon that hangs does not make the player wait, which would be for ever; once it goes on, it has missed nothing.
+/// A daemon that hangs does not make the player wait: for an answer it would wait for ever, and for room in the socket see
+/// `stalls`, where there is none. Once the daemon goes on, it has missed nothing.
 #[rstest]
 fn a_daemon_that_hangs_does_not_hold_the_player(
     #[values(Way::Tracers, Way::Preload)] way: Way,
@@ -176,7 +177,7 @@ fn a_daemon_that_hangs_does_not_hold_the_player(
     Ok(())
 }
 
-/// A listener that never reads, as the worst daemon would: its buffer fills, the player plays on.
+/// A listener that never takes a connection, as the worst daemon would: the player plays on.
 #[rstest]
 fn a_daemon_that_never_was_there_costs_nothing(
     #[values(Way::Tracers, Way::Preload)] way: Way,
