@@ -4,14 +4,15 @@
 //! the viewer pauses and seeks. What the player has done is told by the player itself, what was fetched by the
 //! server, and both are compared with the lines.
 
-use std::fmt;
+mod findings;
+
 use std::thread;
 use std::time::Duration;
 
 use stbeacon_core::line::config::builtin_text;
-use stbeacon_core::line::keys::{Event, Metric};
-use stbeacon_core::line::value::{Seek, Typed};
+use stbeacon_core::line::keys::Event;
 
+pub use self::findings::Finding;
 use crate::clips::{Audio, FPS, Recipe, Video, make_adaptive};
 use crate::{
     Daemon, DaemonOptions, Error, FileServer, LineReceiver, Player, ReceivedLine, Remote, Said, Way,
@@ -32,9 +33,6 @@ const AWAY: Duration = Duration::from_secs(2);
 /// No single step takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The grain of the samplers, in ms: no time is known better from outside.
-const GRAIN: u64 = 500;
-
 /// What happened, and what was reported of it.
 #[derive(Debug)]
 pub struct Performance {
@@ -50,19 +48,6 @@ pub struct Performance {
     pub renditions: Vec<String>,
     /// Nominal bit rates of the renditions in bit/s, lowest first.
     pub rates: Vec<u32>,
-}
-
-/// One thing that was done, and what was reported of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What it is about.
-    pub what: &'static str,
-    /// By the account of those who did it.
-    pub done: String,
-    /// By the account of the lines.
-    pub reported: String,
-    /// Whether the two agree.
-    pub right: bool,
 }
 
 /// Plays it all. `progress` is told what is being done.
@@ -161,216 +146,6 @@ impl Network {
     }
 }
 
-// === impl Performance ===
-
-impl Performance {
-    /// What was done beside what was reported.
-    #[must_use]
-    pub fn findings(&self) -> Vec<Finding> {
-        let pauses = self.between("pause", "resume");
-        let seeks = self.seeks();
-        let rebuffers = self.rebuffers();
-        // The first picture is there once the player is ready to play, even if it waits for more then.
-        let is_ready = |said: &&Said| said.what == "paused" || said.what == "playing";
-        let joined = self.said.iter().find(is_ready).map_or(0, |said| said.at);
-        let startup = joined.saturating_sub(self.opened());
-        let sum = |metric| self.lines.iter().filter_map(|line| line.integer(metric)).sum::<u64>();
-        let last = |metric| self.lines.last().and_then(|line| line.integer(metric)).unwrap_or(0);
-        let start_line = self.lines.get(1).and_then(|line| line.integer(Metric::StartupTime)).unwrap_or(0);
-        let codes: String = self
-            .lines
-            .iter()
-            .filter_map(|line| line.read().ok()?.event())
-            .map(|event| event.code())
-            .collect();
-        let order: Vec<_> = self.lines.iter().map(|line| line.integer(Metric::SequenceId)).collect();
-        let dense = (0..order.len()).map(|number| u64::try_from(number).ok()).collect::<Vec<_>>();
-        let ups = self.changes(|from, to| from < to);
-        let downs = self.changes(|from, to| from > to);
-
-        let mut findings = vec![
-            Finding {
-                what: "lines",
-                done: "I S P… C".to_owned(),
-                right: codes.starts_with("ISP") && codes.ends_with("PC") && order == dense,
-                reported: codes,
-            },
-            near("start-up, ms (ap)", startup, start_line, GRAIN),
-            same("pauses (dd)", pauses.len(), sum(Metric::PauseCount)),
-            near("paused, ms (de)", total(&pauses), sum(Metric::PauseDuration), GRAIN),
-            same("seeks (dg)", seeks.len(), sum(Metric::SeekCount)),
-            near("seeking, ms (dh)", self.seek_time(), sum(Metric::SeekTime), GRAIN * 2),
-            same("rebuffers (z)", rebuffers.len(), sum(Metric::RebufferCount)),
-            near("rebuffering, ms (da)", total(&rebuffers), sum(Metric::RebufferTime), GRAIN),
-            near("playing, ms (x)", self.play_time(), sum(Metric::PlayClockTime), GRAIN * 2),
-            same("lines of a visit", 1, u64::try_from(self.visits.len()).unwrap_or(0)),
-            same(
-                "playing, ms (x = tx)",
-                usize_of(sum(Metric::PlayClockTime)),
-                last(Metric::TotalPlayClockTime),
-            ),
-            between("switches up (fd)", 1, ups, sum(Metric::TransitionUpSwitchCount)),
-            between("switches down (fe)", 1, downs, sum(Metric::TransitionDownSwitchCount)),
-        ];
-        findings.extend(self.seek_places(&seeks));
-        findings.push(self.rebuffer_place(&rebuffers));
-        findings.push(self.rates_played());
-        findings
-    }
-
-    /// When the attempt began, on `CLOCK_BOOTTIME` in ms.
-    #[must_use]
-    pub fn opened(&self) -> u64 {
-        self.said.first().map_or(0, |said| said.at)
-    }
-
-    /// Times from one thing said to another, as (from, to).
-    fn between(&self, from: &str, to: &str) -> Vec<(u64, u64)> {
-        let mut open = None;
-        let mut spans = Vec::new();
-        for said in &self.said {
-            if said.what == from {
-                open = Some(said.at);
-            } else if said.what == to {
-                spans.extend(open.take().map(|from| (from, said.at)));
-            }
-        }
-        spans
-    }
-
-    /// The seeks, as (from, to) in ms of the stream.
-    fn seeks(&self) -> Vec<(u64, u64)> {
-        let seeks = self.said.iter().filter(|said| said.what == "seek");
-        seeks.filter_map(|said| Some((said.position?, said.to?))).collect()
-    }
-
-    /// What the player waited for its buffer while it would have played: not at the start, not for a seek.
-    fn rebuffers(&self) -> Vec<(u64, u64)> {
-        let fillings = self.between("filling", "filled");
-        let plays_before = |at: u64| {
-            let before = self.said.iter().rev().skip_while(|said| said.at >= at);
-            let last =
-                before.map(|said| said.what.as_str()).find(|what| *what != "where" && *what != "paused");
-            last == Some("playing")
-        };
-        // It takes the player a moment to play on.
-        let plays_again = |at: u64| {
-            self.said.iter().find(|said| said.at >= at && said.what == "playing").map_or(at, |said| said.at)
-        };
-        let rebuffers = fillings.into_iter().filter(|(from, _)| plays_before(*from));
-        rebuffers.map(|(from, to)| (from, plays_again(to))).collect()
-    }
-
-    fn seek_time(&self) -> u64 {
-        let ends = |at: u64| self.said.iter().find(|said| said.at > at && said.what == "playing");
-        let seeks = self.said.iter().filter(|said| said.what == "seek");
-        seeks.filter_map(|seek| Some(ends(seek.at)?.at - seek.at)).sum()
-    }
-
-    fn play_time(&self) -> u64 {
-        let mut since = None;
-        let mut played = 0;
-        for said in &self.said {
-            match said.what.as_str() {
-                "playing" => since = since.or(Some(said.at)),
-                "pause" | "seek" | "filling" | "end" => {
-                    played += since.take().map_or(0, |since: u64| said.at - since);
-                }
-                _ => {}
-            }
-        }
-        played
-    }
-
-    fn changes(&self, is: impl Fn(u32, u32) -> bool) -> u64 {
-        let rates: Vec<u32> =
-            self.renditions.iter().filter_map(|name| name.strip_prefix('r')?.parse().ok()).collect();
-        let changes = rates.iter().zip(rates.iter().skip(1)).filter(|(from, to)| is(**from, **to));
-        u64::try_from(changes.count()).unwrap_or(u64::MAX)
-    }
-
-    fn typed(&self, metric: Metric) -> impl Iterator<Item = (u64, Typed)> + '_ {
-        let since = |line: &ReceivedLine| {
-            let dx = line.read().ok()?.value(Metric::LogInterval)?.parse::<f64>().ok()?;
-            let before = Duration::try_from_secs_f64(dx).ok()?.as_millis();
-            line.integer(Metric::CurrentClockTime)?.checked_sub(u64::try_from(before).ok()?)
-        };
-        self.lines.iter().filter_map(move |line| {
-            let typed = line.read().ok()?.field(metric)?.typed()?.ok()?;
-            Some((since(line).unwrap_or(0), typed))
-        })
-    }
-
-    fn seek_places(&self, done: &[(u64, u64)]) -> Vec<Finding> {
-        let ms = |Seek { from, to }: Seek| (from.to_f64() * 1000.0, to.to_f64() * 1000.0);
-        let reported: Vec<_> = self
-            .typed(Metric::SeekIntervals)
-            .filter_map(|(_, typed)| if let Typed::Seeks(seeks) = typed { Some(seeks) } else { None })
-            .flatten()
-            .map(ms)
-            .collect();
-        let place = |index: usize, &(from, to): &(u64, u64)| {
-            let told = reported.get(index).copied().unwrap_or((-1.0, -1.0));
-            let near =
-                |done: u64, told: f64| (told - Duration::from_millis(done).as_secs_f64() * 1000.0).abs();
-            Finding {
-                what: "seek, s (di)",
-                done: format!("{:.1}-{:.1}", seconds(from), seconds(to)),
-                reported: format!("{:.1}-{:.1}", told.0 / 1000.0, told.1 / 1000.0),
-                right: near(from, told.0) <= 500.0 && near(to, told.1) <= 500.0,
-            }
-        };
-        done.iter().enumerate().map(|(index, seek)| place(index, seek)).collect()
-    }
-
-    fn rebuffer_place(&self, done: &[(u64, u64)]) -> Finding {
-        let mut reported = Vec::new();
-        for (line_before, typed) in self.typed(Metric::RebufferSession) {
-            let Typed::Rebuffers(told) = typed else { continue };
-            // One that began before the line is only continued by it.
-            let new = told.rebuffers.iter().skip(usize::from(told.continued));
-            reported.extend(new.map(|rebuffer| line_before + rebuffer.start));
-        }
-        let done: Vec<_> = done.iter().map(|(from, _)| from.saturating_sub(self.opened())).collect();
-        let right = done.len() == reported.len()
-            && done.iter().zip(&reported).all(|(done, told)| done.abs_diff(*told) <= GRAIN);
-        let list = |times: &[u64]| {
-            times.iter().map(|at| format!("{:.1}", seconds(*at))).collect::<Vec<_>>().join(" ")
-        };
-        Finding { what: "rebuffer began, s (rs)", done: list(&done), reported: list(&reported), right }
-    }
-
-    fn rates_played(&self) -> Finding {
-        let mut reported: Vec<u64> = self
-            .typed(Metric::TransitionStreamTimes)
-            .filter_map(|(_, typed)| if let Typed::RateTimes(times) = typed { Some(times) } else { None })
-            .flatten()
-            .filter_map(|time| time.rate)
-            .collect();
-        reported.sort_unstable();
-        reported.dedup();
-        let nominal: Vec<u64> = self.rates.iter().map(|rate| u64::from(*rate)).collect();
-        let known = reported.iter().filter(|rate| nominal.contains(rate)).count();
-        let list = |rates: &[u64]| {
-            rates.iter().map(|rate| format!("{}k", rate / 1000)).collect::<Vec<_>>().join(" ")
-        };
-        Finding {
-            what: "bit rates played (fj)",
-            done: format!("of {}", list(&nominal)),
-            // Before the first change a player does not tell which rendition it is: that rate is measured.
-            right: known >= 2 && reported.len() <= known + 1,
-            reported: list(&reported),
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, done, reported, right } = self;
-        write!(f, "{what}: done {done}, reported {reported}{}", if *right { "" } else { " (wrong)" })
-    }
-}
-
 /// Lets it play until the playhead is there, and the buffer has been full for a while: nobody can tell a pause from
 /// waiting where the two begin together.
 fn play_to(remote: &mut Remote, position: u64) -> Result<(), Error> {
@@ -400,34 +175,6 @@ fn plays_since(said: &[Said]) -> Option<u64> {
 
 fn count(said: &[Said], what: &str) -> usize {
     said.iter().filter(|said| said.what == what).count()
-}
-
-fn total(spans: &[(u64, u64)]) -> u64 {
-    spans.iter().map(|(from, to)| to - from).sum()
-}
-
-fn same(what: &'static str, done: usize, reported: u64) -> Finding {
-    let right = usize_of(reported) == done;
-    Finding { what, done: done.to_string(), reported: reported.to_string(), right }
-}
-
-fn near(what: &'static str, done: u64, reported: u64, grain: u64) -> Finding {
-    let right = done.abs_diff(reported) <= grain;
-    Finding { what, done: done.to_string(), reported: reported.to_string(), right }
-}
-
-/// Not every rendition that was fetched is shown: a seek may throw it away.
-fn between(what: &'static str, least: u64, most: u64, reported: u64) -> Finding {
-    let right = (least..=most).contains(&reported);
-    Finding { what, done: format!("{least} to {most}"), reported: reported.to_string(), right }
-}
-
-fn usize_of(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn seconds(ms: u64) -> f64 {
-    Duration::from_millis(ms).as_secs_f64()
 }
 
 /// The clock that players use, in ms.
