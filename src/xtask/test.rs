@@ -1,5 +1,7 @@
 //! `cargo xtask test`: everything a change must pass.
 
+mod again;
+
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -24,9 +26,17 @@ played, while the tests wait for players:
 struct Step {
     name: &'static str,
     what: &'static str,
-    run: fn() -> Result<(), String>,
+    run: Run,
     /// The step that it may begin with, where that one runs, too: in its turn it is waited for.
     beside: Option<&'static str>,
+}
+
+/// How a step is taken.
+#[derive(Clone, Copy)]
+enum Run {
+    Plain(fn() -> Result<(), String>),
+    /// One that may pass, and yet have something to tell.
+    Telling(fn() -> Result<Option<String>, String>),
 }
 
 const STEPS: &[Step] = &[
@@ -36,11 +46,16 @@ const STEPS: &[Step] = &[
     Step::alone("unit", "unit, property and snapshot tests of each crate", unit),
     Step::alone("bench", "no more instructions and allocations than before", bench::check_gates),
     Step::alone("fuzz", "ten seconds of random input for all that reads any", fuzz::briefly),
-    Step::alone("whole", "whole programs: real pipelines, sockets, interfaces", whole),
+    Step {
+        name: "whole",
+        what: "whole programs: real pipelines, sockets, interfaces",
+        run: Run::Telling(whole),
+        beside: None,
+    },
     Step {
         name: "package",
         what: "what goes on a box: built by the minimum rustc, packed for armhf, and no bigger than before",
-        run: package::for_armhf,
+        run: Run::Plain(package::for_armhf),
         beside: Some("unit"),
     },
     Step::alone(
@@ -51,7 +66,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "laws",
         what: "laws of lines over 10 000 random histories each",
-        run: laws,
+        run: Run::Plain(laws),
         beside: Some("whole"),
     },
 ];
@@ -95,19 +110,25 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         ui::title(&format!("{}: {}", step.name, step.what));
         let start = Instant::now();
         let begun = asides.iter().position(|(name, _)| *name == step.name);
-        let result = begun.map_or_else(step.run, |begun| asides.remove(begun).1.finish());
+        let result = match (begun, step.run) {
+            (Some(begun), _) => asides.remove(begun).1.finish().map(|()| None),
+            (None, Run::Plain(run)) => run().map(|()| None),
+            (None, Run::Telling(run)) => run(),
+        };
         if let Err(error) = &result {
             println!("{}", ui::red(error));
         }
-        results.push((step.name, result.is_ok(), start.elapsed()));
+        results.push((step.name, result, start.elapsed()));
     }
 
     ui::title("Result");
-    for (name, passed, time) in &results {
-        let verdict = if *passed { ui::green("passed") } else { ui::red("failed") };
-        println!("  {name:8} {verdict} {}", ui::dim(&format!("{:.0} s", time.as_secs_f64())));
+    for (name, result, time) in &results {
+        let verdict = if result.is_ok() { ui::green("passed") } else { ui::red("failed") };
+        let note = result.as_ref().ok().and_then(Option::as_ref).map(|note| ui::red(&format!(", {note}")));
+        let seconds = ui::dim(&format!("{:.0} s", time.as_secs_f64()));
+        println!("  {name:8} {verdict} {seconds}{}", note.unwrap_or_default());
     }
-    let failed = results.iter().filter(|(_, passed, _)| !passed).count();
+    let failed = results.iter().filter(|(_, result, _)| result.is_err()).count();
     if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} steps failed", results.len()).into()) }
 }
 
@@ -115,7 +136,7 @@ pub(crate) fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
 
 impl Step {
     const fn alone(name: &'static str, what: &'static str, run: fn() -> Result<(), String>) -> Self {
-        Self { name, what, run, beside: None }
+        Self { name, what, run: Run::Plain(run), beside: None }
     }
 }
 
@@ -179,20 +200,21 @@ fn laws() -> Result<(), String> {
     run::visibly(run::cargo(&TEST).args(which).env("PROPTEST_CASES", "10000"))
 }
 
-fn whole() -> Result<(), String> {
+fn whole() -> Result<Option<String>, String> {
     // The whole-program tests run what a box runs; cargo does not build other packages' programs for a test.
     let build = ["build", "--workspace", "--locked", "--quiet"];
     let panicking = build.iter().copied().chain(["--features", "gst-plugin-stbeacon/test-panic"]);
     run::visibly(&mut run::cargo(&panicking.collect::<Vec<_>>()))?;
     Artifacts::find().and_then(|artifacts| artifacts.keep_panicking_tracer()).map_err(|e| e.to_string())?;
     run::visibly(&mut run::cargo(&build))?;
-    run::visibly(more_threads(&mut run::cargo(&[
-        "test",
-        "--package",
-        "stbeacon-tests",
-        "--locked",
-        "--quiet",
-    ])))
+    let make = |more: &[&str]| {
+        let mut tests = run::cargo(&["test", "--package", "stbeacon-tests", "--locked", "--quiet"]);
+        more_threads(tests.args(more));
+        tests
+    };
+    let unsteady = again::run(make, &mut std::io::stdout())?;
+    let note = (!unsteady.is_empty()).then(|| format!("at a second attempt alone: {}", unsteady.join(", ")));
+    Ok(note)
 }
 
 /// Tests of whole programs wait more than they compute: for players in real time, for a daemon's periods.

@@ -1,0 +1,184 @@
+//! A second attempt, alone, for tests that failed in company.
+//!
+//! Tests of whole programs play in real time, several at once and beside compilers, on machines that others use, too.
+//! One that failed there is run again by itself: if it fails again, it is at fault. One that passes then is told by
+//! name in the result, because it is at fault as well, or what it tests is, only not in every run.
+
+use std::io::{Read as _, Write};
+use std::process::{Command, Stdio};
+
+use crate::ui;
+
+/// That many tests may be told by the company they had; more are told by a fault.
+const MOST: usize = 3;
+
+/// What a run of tests printed of itself, as libtest does it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// Names of tests that failed.
+    failed: Vec<String>,
+    /// How many passed.
+    passed: usize,
+}
+
+/// Runs tests, and those that fail once more, alone: `make` gives the command, with what is to be added to it. What they
+/// print is also given to `show`.
+/// Returns the names of those that passed at their second attempt.
+///
+/// # Errors
+/// If tests fail twice, or too many do at once, or the run cannot tell which they are.
+pub(super) fn run(make: impl Fn(&[&str]) -> Command, show: &mut impl Write) -> Result<Vec<String>, String> {
+    // All of the test programs run, whatever the first of them says.
+    let (success, told) = watch(&mut make(&["--no-fail-fast"]), show)?;
+    if success {
+        return Ok(Vec::new());
+    }
+    match told.failed.len() {
+        0 => return Err("the tests failed, and do not say which".to_owned()),
+        1..=MOST => {}
+        many => return Err(format!("{many} tests failed")),
+    }
+    let note = ui::red(&format!("Failed, and run again alone: {}", told.failed.join(", ")));
+    // Standard output that is gone is no reason to stop working.
+    let _ = writeln!(show, "{note}");
+    let names: Vec<_> = told.failed.iter().map(String::as_str).collect();
+    let mut alone = make(&[&["--no-fail-fast", "--", "--exact"], &names[..]].concat());
+    let (success, again) = watch(alone.env("RUST_TEST_THREADS", "1"), show)?;
+    // A name that no test has would be run by none, which is a success to libtest.
+    if success && again.passed >= names.len() {
+        Ok(told.failed)
+    } else {
+        Err(format!("failed, and of {} run again {} passed", names.len(), again.passed))
+    }
+}
+
+/// Runs it with its output shown, and reads that, too.
+fn watch(command: &mut Command, show: &mut impl Write) -> Result<(bool, Told), String> {
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|e| format!("the tests: {e}"))?;
+    let mut output = child.stdout.take().ok_or("the tests have no output")?;
+    let (mut printed, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = output.read(&mut buffer).map_err(|e| format!("the tests' output: {e}"))?;
+        let Some(new) = buffer.get(..count).filter(|new| !new.is_empty()) else { break };
+        printed.extend_from_slice(new);
+        let _ = show.write_all(new).and_then(|()| show.flush());
+    }
+    let status = child.wait().map_err(|e| format!("the tests: {e}"))?;
+    Ok((status.success(), Told::read(&String::from_utf8_lossy(&printed))))
+}
+
+// === impl Told ===
+
+impl Told {
+    fn read(printed: &str) -> Self {
+        let mut told = Self::default();
+        let mut names = Vec::new();
+        let mut listing = false;
+        for line in printed.lines() {
+            if line == "failures:" {
+                // What the failed tests printed comes under such a line, too, and before the list.
+                names.clear();
+                listing = true;
+            } else if let Some(result) = line.strip_prefix("test result: ") {
+                told.failed.append(&mut names);
+                told.passed += passed(result).unwrap_or(0);
+                listing = false;
+            } else if let Some(name) = line.strip_prefix("    ").filter(|_| listing) {
+                if !name.contains(char::is_whitespace) {
+                    names.push(name.to_owned());
+                }
+            } else if !line.is_empty() {
+                listing = false;
+            }
+        }
+        told
+    }
+}
+
+/// Of `ok. 3 passed; 0 failed; …`.
+fn passed(result: &str) -> Option<usize> {
+    result.split_once(". ")?.1.split_once(" passed")?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::sink;
+
+    use super::*;
+
+    const RUN: &str = "
+running 32 tests
+................................
+test result: ok. 32 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.08s
+
+
+running 307 tests
+........... 87/307
+lines::what_was_done::way_1 --- FAILED
+..... 307/307
+
+failures:
+
+---- lines::what_was_done::way_1 stdout ----
+
+thread 'lines::what_was_done::way_1' panicked at tests/tests/lines.rs:13:5:
+failures:
+    of another kind
+    not::a::test
+the player: [
+    Said {
+
+---- hangs stdout ----
+Error: timed out
+
+failures:
+    hangs
+    lines::what_was_done::way_1
+
+test result: FAILED. 305 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 250.00s
+
+error: test failed, to rerun pass `-p stbeacon-tests --test whole`
+";
+
+    #[test]
+    fn what_failed_is_read_from_the_list_alone() {
+        let failed = vec!["hangs".to_owned(), "lines::what_was_done::way_1".to_owned()];
+        assert_eq!(Told::read(RUN), Told { failed, passed: 337 });
+        assert_eq!(Told::read("error: could not compile `stbeacon-tests`"), Told::default());
+    }
+
+    /// A stand-in for cargo: what it prints, and how it ends.
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]);
+        command
+    }
+
+    fn outcome(second: &str) -> Result<Vec<String>, String> {
+        let first =
+            "printf 'failures:\\n    a::b\\n\\ntest result: FAILED. 1 passed; 1 failed;\\n'; exit 101";
+        let make = |args: &[&str]| {
+            let mut command = shell(if args.contains(&"--exact") { second } else { first });
+            command.args(args);
+            command
+        };
+        run(make, &mut sink())
+    }
+
+    #[test]
+    fn a_second_attempt_decides() {
+        let passes =
+            "[ \"$4 $RUST_TEST_THREADS\" = 'a::b 1' ] && echo 'test result: ok. 1 passed; 0 failed;'";
+        assert_eq!(outcome(passes), Ok(vec!["a::b".to_owned()]));
+        assert!(outcome("echo 'test result: FAILED. 0 passed; 1 failed;'; exit 101").is_err());
+        assert!(outcome("echo 'test result: ok. 0 passed; 0 failed;'").is_err(), "none was run");
+    }
+
+    #[test]
+    fn a_run_without_failures_is_not_repeated() {
+        assert_eq!(run(|args| shell(&format!("[ {} = 1 ]", args.len())), &mut sink()), Ok(Vec::new()));
+        assert!(run(|_| shell("exit 101"), &mut sink()).is_err(), "it does not say which failed");
+        let many = "printf 'failures:\\n    a\\n    b\\n    c\\n    d\\ntest result: FAILED. 0 passed;\\n'; exit 101";
+        assert_eq!(run(|_| shell(many), &mut sink()), Err("4 tests failed".to_owned()));
+    }
+}
