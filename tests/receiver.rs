@@ -59,6 +59,8 @@ struct ServerHandle(Arc<Server>);
 struct Shared {
     posts: Vec<Post>,
     answers: VecDeque<Answer>,
+    /// So many media reports were given as new ones.
+    given: usize,
 }
 
 // === impl Receiver ===
@@ -171,6 +173,19 @@ impl Receiver {
         self.wait_for(&format!("{count} media reports"), limit, |receiver| {
             let media = receiver.media();
             (media.len() >= count).then_some(media)
+        })
+    }
+
+    /// Waits for media reports that this has not given yet, and gives them.
+    ///
+    /// # Errors
+    /// As [`Receiver::wait_for`].
+    pub fn wait_for_new_media(&self, limit: Duration) -> Result<Vec<Media>, Error> {
+        self.wait_for("a new media report", limit, |receiver| {
+            let mut media = receiver.media();
+            let given = std::mem::replace(&mut receiver.lock().given, media.len());
+            let new = media.split_off(given.min(media.len()));
+            (!new.is_empty()).then_some(new)
         })
     }
 

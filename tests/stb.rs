@@ -57,7 +57,7 @@ impl Stb {
         Ok(Player::new(way)?.socket(&self.daemon.socket()))
     }
 
-    /// Waits for the player's end and for the one report of what it played.
+    /// Waits for the player's end and for the one report of what it played, which may have come already.
     ///
     /// # Errors
     /// If the player fails or does not end, or if there is not exactly one report.
@@ -71,16 +71,15 @@ impl Stb {
     /// # Errors
     /// If it does not end, or if there is not exactly one report.
     pub fn watch_failing(&self, player: Process) -> Result<Run, Error> {
-        let before = self.receiver.media().len();
         let begin = unix_now();
         let player = player.wait(PLAY)?;
         let end = unix_now();
         let media = self
             .receiver
-            .wait_for_media(before + 1, REPORT)
+            .wait_for_new_media(REPORT)
             .map_err(|e| e.with_log("player", &player.stderr).with_log("daemon", &self.daemon.log()))?;
-        match media.get(before..) {
-            Some([media]) => Ok(Run { media: media.clone(), player, span: (begin, end) }),
+        match media.as_slice() {
+            [media] => Ok(Run { media: media.clone(), player, span: (begin, end) }),
             reports => Err(player
                 .error(&format!("not one report but {reports:#?}"))
                 .with_log("daemon", &self.daemon.log())),
