@@ -77,7 +77,7 @@ impl Front {
             (&self.app, request.method(), request.uri().path().ends_with(".gif"))
         {
             // The request is dropped before its answer is waited for: what it was read into is used again.
-            Ok(receive_line(app, home, request.headers(), request.uri().query()))
+            Ok(receive_line(app, home, request.into_parts().0))
         } else {
             request.extensions_mut().insert(Peer(home.address));
             Err(self.router.call(request))

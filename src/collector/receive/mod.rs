@@ -15,10 +15,10 @@ pub(crate) mod limit;
 pub(crate) mod parcel;
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -54,7 +54,7 @@ pub(crate) async fn receive(
 ) -> Response {
     let (parts, body) = request.into_parts();
     if parts.method == Method::GET {
-        return receive_line(&app, &Home::of(peer), &parts.headers, parts.uri.query()).await;
+        return receive_line(&app, &Home::of(peer), parts).await;
     }
     let peer = match admit(&app, peer, &parts.headers) {
         Ok(peer) => peer,
@@ -73,18 +73,19 @@ pub(crate) async fn receive(
     }
 }
 
-/// Takes a line: it is read at once, and nothing of the request is needed any more while it is waited for the answer.
+/// Takes a line: it is read at once, and nothing of the request is needed any more while it is waited for the answer but
+/// the room that its headers had, which the answer's have then, and hyper gives to the headers of the next request.
 pub(crate) fn receive_line(
     app: &App,
     home: &Home,
-    headers: &HeaderMap,
-    query: Option<&str>,
+    Parts { mut headers, uri, .. }: Parts,
 ) -> impl Future<Output = Response> + Send + use<> {
-    let kept = keep_line(app, home, headers, query);
+    let kept = keep_line(app, home, &headers, uri.query());
+    headers.clear();
     async move {
         match kept {
             Ok(kept) => match kept.await {
-                Ok(()) => pixel(),
+                Ok(()) => pixel(headers),
                 Err(NotNow) => not_now(),
             },
             Err(answer) => answer,
@@ -202,16 +203,12 @@ fn device(headers: &HeaderMap, peer: IpAddr) -> String {
     told.filter(|told| !told.is_empty()).map_or_else(|| peer.to_string(), |told| told.to_ascii_lowercase())
 }
 
-fn pixel() -> Response {
-    // What most are answered with: its headers are put together once.
-    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
-        HeaderMap::from_iter([
-            (header::CONTENT_TYPE, HeaderValue::from_static("image/gif")),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ])
-    });
+/// The picture, under headers in a map that is empty.
+fn pixel(mut headers: HeaderMap) -> Response {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/gif"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let mut answer = Response::new(Body::from(PIXEL));
-    answer.headers_mut().clone_from(&HEADERS);
+    *answer.headers_mut() = headers;
     answer
 }
 
