@@ -212,7 +212,7 @@ fn whole() -> Result<Option<String>, String> {
         more_threads(tests.args(more));
         tests
     };
-    let unsteady = again::run(make, &mut std::io::stdout())?;
+    let unsteady = again::run(make, &run::target().join("whole.log"), &mut std::io::stdout())?;
     let note = (!unsteady.is_empty()).then(|| format!("at a second attempt alone: {}", unsteady.join(", ")));
     Ok(note)
 }

@@ -4,13 +4,19 @@
 //! One that failed there is run again by itself: if it fails again, it is at fault. One that passes then is told by
 //! name in the result, because it is at fault as well, or what it tests is, only not in every run.
 
+use std::fs::File;
 use std::io::{Read as _, Write};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use crate::ui;
 
 /// That many tests may be told by the company they had; more are told by a fault.
 const MOST: usize = 3;
+/// How soon what the tests print is shown.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a run of tests printed of itself, as libtest does it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,14 +28,17 @@ struct Told {
 }
 
 /// Runs tests, and those that fail once more, alone: `make` gives the command, with what is to be added to it. What they
-/// print is also given to `show`.
-/// Returns the names of those that passed at their second attempt.
+/// print goes to a file, and from there to `show`. Returns the names of those that passed at their second attempt.
 ///
 /// # Errors
 /// If tests fail twice, or too many do at once, or the run cannot tell which they are.
-pub(super) fn run(make: impl Fn(&[&str]) -> Command, show: &mut impl Write) -> Result<Vec<String>, String> {
+pub(super) fn run(
+    make: impl Fn(&[&str]) -> Command,
+    log: &Path,
+    show: &mut impl Write,
+) -> Result<Vec<String>, String> {
     // All of the test programs run, whatever the first of them says.
-    let (success, told) = watch(&mut make(&["--no-fail-fast"]), show)?;
+    let (success, told) = watch(&mut make(&["--no-fail-fast"]), log, show)?;
     if success {
         return Ok(Vec::new());
     }
@@ -43,7 +52,7 @@ pub(super) fn run(make: impl Fn(&[&str]) -> Command, show: &mut impl Write) -> R
     let _ = writeln!(show, "{note}");
     let names: Vec<_> = told.failed.iter().map(String::as_str).collect();
     let mut alone = make(&[&["--no-fail-fast", "--", "--exact"], &names[..]].concat());
-    let (success, again) = watch(alone.env("RUST_TEST_THREADS", "1"), show)?;
+    let (success, again) = watch(alone.env("RUST_TEST_THREADS", "1"), log, show)?;
     // A name that no test has would be run by none, which is a success to libtest.
     if success && again.passed >= names.len() {
         Ok(told.failed)
@@ -52,18 +61,26 @@ pub(super) fn run(make: impl Fn(&[&str]) -> Command, show: &mut impl Write) -> R
     }
 }
 
-/// Runs it with its output shown, and reads that, too.
-fn watch(command: &mut Command, show: &mut impl Write) -> Result<(bool, Told), String> {
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|e| format!("the tests: {e}"))?;
-    let mut output = child.stdout.take().ok_or("the tests have no output")?;
-    let (mut printed, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        let count = output.read(&mut buffer).map_err(|e| format!("the tests' output: {e}"))?;
-        let Some(new) = buffer.get(..count).filter(|new| !new.is_empty()) else { break };
-        printed.extend_from_slice(new);
+/// Runs it with its output shown, and reads that, too. Through a file: a pipe would have no end where a test has left a
+/// process behind.
+fn watch(command: &mut Command, log: &Path, show: &mut impl Write) -> Result<(bool, Told), String> {
+    let failed = |e: std::io::Error| format!("the tests: {e}");
+    let mut child = command.stdout(File::create(log).map_err(failed)?).spawn().map_err(failed)?;
+    let mut output = File::open(log).map_err(failed)?;
+    let mut printed = Vec::new();
+    let status = loop {
+        // Asked first: what it printed at its end is read after it.
+        let status = child.try_wait().map_err(failed)?;
+        let shown = printed.len();
+        output.read_to_end(&mut printed).map_err(failed)?;
+        let new = printed.get(shown..).unwrap_or_default();
+        // Standard output that is gone is no reason to stop working.
         let _ = show.write_all(new).and_then(|()| show.flush());
-    }
-    let status = child.wait().map_err(|e| format!("the tests: {e}"))?;
+        match status {
+            Some(status) => break status,
+            None => thread::sleep(LOOK_EVERY),
+        }
+    };
     Ok((status.success(), Told::read(&String::from_utf8_lossy(&printed))))
 }
 
@@ -154,15 +171,19 @@ error: test failed, to rerun pass `-p stbeacon-tests --test whole`
         command
     }
 
+    fn attempts(make: impl Fn(&[&str]) -> Command) -> Result<Vec<String>, String> {
+        let directory = tempfile::tempdir().unwrap();
+        run(make, &directory.path().join("log"), &mut sink())
+    }
+
     fn outcome(second: &str) -> Result<Vec<String>, String> {
         let first =
             "printf 'failures:\\n    a::b\\n\\ntest result: FAILED. 1 passed; 1 failed;\\n'; exit 101";
-        let make = |args: &[&str]| {
+        attempts(|args| {
             let mut command = shell(if args.contains(&"--exact") { second } else { first });
             command.args(args);
             command
-        };
-        run(make, &mut sink())
+        })
     }
 
     #[test]
@@ -176,9 +197,19 @@ error: test failed, to rerun pass `-p stbeacon-tests --test whole`
 
     #[test]
     fn a_run_without_failures_is_not_repeated() {
-        assert_eq!(run(|args| shell(&format!("[ {} = 1 ]", args.len())), &mut sink()), Ok(Vec::new()));
-        assert!(run(|_| shell("exit 101"), &mut sink()).is_err(), "it does not say which failed");
+        assert_eq!(attempts(|args| shell(&format!("[ {} = 1 ]", args.len()))), Ok(Vec::new()));
+        assert!(attempts(|_| shell("exit 101")).is_err(), "it does not say which failed");
         let many = "printf 'failures:\\n    a\\n    b\\n    c\\n    d\\ntest result: FAILED. 0 passed;\\n'; exit 101";
-        assert_eq!(run(|_| shell(many), &mut sink()), Err("4 tests failed".to_owned()));
+        assert_eq!(attempts(|_| shell(many)), Err("4 tests failed".to_owned()));
+    }
+
+    /// One that holds on to the output, as a daemon would that a test has forgotten: this comes back before its end.
+    #[test]
+    fn a_process_that_is_left_behind_is_not_waited_for() {
+        let gone = tempfile::tempdir().unwrap();
+        let mark = gone.path().join("mark");
+        let script = format!("(sleep 60; touch {}) 2> /dev/null & exit 0", mark.display());
+        assert_eq!(attempts(|_| shell(&script)), Ok(Vec::new()));
+        assert!(!mark.exists());
     }
 }
