@@ -43,7 +43,7 @@ impl Store for Panics {
 
 /// A fault: a store that fails while it is told to. What it is asked fails, too. Counts how often it is written, and waits
 /// while that is held.
-struct Fails(Sqlite, Arc<AtomicBool>, Arc<Mutex<usize>>);
+pub(super) struct Fails(pub(super) Sqlite, pub(super) Arc<AtomicBool>, pub(super) Arc<Mutex<usize>>);
 
 impl Fails {
     fn now(&mut self) -> Result<&mut Sqlite, StoreError> {
@@ -80,12 +80,12 @@ impl Store for Fails {
     }
 }
 
-fn tools(store: Box<dyn Store>, book: Book, directory: &Path, most: u64) -> Tools {
+pub(super) fn tools(store: Box<dyn Store>, book: Book, directory: &Path, most: u64) -> Tools {
     let spool = Spool::open(directory, most).unwrap();
     Tools { store, book, spool, keep: Keep::default(), is_closed: false }
 }
 
-fn mail(text: &str) -> (Vec<Message>, Parcel) {
+pub(super) fn mail(text: &str) -> (Vec<Message>, Parcel) {
     let message = line::Received::read(text, "192.0.2.1", "192.0.2.0/24").unwrap();
     let from = "192.0.2.1".parse().unwrap();
     let parcel = Parcel { from, kind: Kind::Line, body: text.to_owned().into() };
@@ -117,7 +117,7 @@ fn attempts(directory: &Path) -> i64 {
         .attempts
 }
 
-fn attempt(number: usize) -> String {
+pub(super) fn attempt(number: usize) -> String {
     format!("a=I~c={number}~d=box~e=0~f=R~w=0")
 }
 

@@ -1,5 +1,8 @@
 //! The thread's own: takes what has come, writes it, and answers.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +26,7 @@ const BATCH: usize = 1024;
 const COMPANY: usize = 4;
 /// and where there are, and much comes, how long it is waited for the others: one write for all of them, and one wake-up.
 const MEETING: Duration = Duration::from_millis(6);
-/// How often it is looked for sessions that are silent.
+/// How often it is looked for sessions that are silent, where the store is written, and for what is old.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long a store that has failed is left alone: to go on from what is in it is much work.
 const REST: Duration = Duration::from_millis(500);
@@ -64,6 +67,7 @@ pub(super) struct Worker {
     behind: Option<Instant>,
     keep: Keep,
     swept: Instant,
+    tidied: Instant,
     refreshed: Instant,
     /// Is dropped with the thread's last breath.
     _alive: oneshot::Sender<()>,
@@ -98,6 +102,7 @@ impl Worker {
             behind: None,
             keep,
             swept: Instant::now(),
+            tidied: Instant::now(),
             refreshed: Instant::now(),
             _alive: alive,
         }
@@ -166,11 +171,12 @@ impl Worker {
                 other => other.unread(),
             });
         }
-        let is_due = self.swept.elapsed() >= SWEEP && failed.is_none();
-        if failed.is_none() && is_plain && !is_due && self.may_wait() && self.log(&answers, now) {
-            return self.give(answers);
+        if failed.is_none() && is_plain && self.may_wait() && self.log(&answers, now) {
+            self.give(answers);
+            return self.look_after();
         }
-        if is_due {
+        // Not without writing it: the spool does not tell of it, and what comes next would be booked differently after a kill.
+        if failed.is_none() && self.swept.elapsed() >= SWEEP {
             self.swept = Instant::now();
             failed = self.end_silent().err();
         }
@@ -182,9 +188,7 @@ impl Worker {
             return self.put_aside(answers);
         }
         self.give(answers);
-        if is_due {
-            self.look_after();
-        }
+        self.look_after();
     }
 
     /// Gives answers where those who wait for them run: each would be woken up by a call from here.
@@ -243,6 +247,10 @@ impl Worker {
 
     /// What is done now and then, and for which nobody waits.
     fn look_after(&mut self) {
+        if self.tidied.elapsed() < SWEEP {
+            return;
+        }
+        self.tidied = Instant::now();
         match self.store.tidy(&self.keep, time::now()) {
             Ok(tidied) if tidied.is_nothing() => {}
             Ok(tidied) => log::debug!("not kept any more: {tidied:?}"),
