@@ -1,14 +1,13 @@
 //! One channel: which lines there are, and when.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Draft, VisitDraft};
+use super::attempt::Attempt;
 use super::identity::{Identity, guid};
 use super::visit::Visit;
+use super::writer::{Line, Writer};
 use crate::line::config::Config;
-use crate::line::encode::{Encoder, Sent};
 use crate::line::keys::Event;
 use crate::player::{CloseReason, SessionId, VisitPhase};
 use crate::session::{Activity, Entry, Fact, Peer, Span};
@@ -23,37 +22,14 @@ const MAX_MISSED: u64 = 12;
 /// A channel of beacon lines: one configuration, one endpoint. Several may stand side by side.
 #[derive(Debug)]
 pub struct Channel {
-    identity: Identity,
     /// `None` until it is fetched.
     config: Option<Arc<Config>>,
     /// What happened before the configuration was there.
     waiting: VecDeque<Entry>,
     attempts: BTreeMap<SessionId, Box<Attempt>>,
     visits: BTreeMap<Peer, Visit>,
-    encoder: Encoder,
-    out: VecDeque<Line>,
-    spare: Spare,
-    /// Lines that could not carry everything; see [`Channel::cut`].
-    cut: u64,
+    writer: Writer,
 }
-
-/// One line, or one part of a split line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// The session it is about; lines of one session leave in the order in which they are given out. `None` for
-    /// the line of a visit.
-    pub session: Option<SessionId>,
-    /// Which line.
-    pub event: Event,
-    /// When.
-    pub at: Millis,
-    /// All that stands behind the `?` of its address.
-    pub text: String,
-}
-
-/// Room of lines that were given back.
-#[derive(Debug, Default)]
-struct Spare(Vec<String>);
 
 // === impl Channel ===
 
@@ -62,15 +38,11 @@ impl Channel {
     #[must_use]
     pub fn new(identity: Identity) -> Self {
         Self {
-            identity,
             config: None,
             waiting: VecDeque::new(),
             attempts: BTreeMap::new(),
             visits: BTreeMap::new(),
-            encoder: Encoder::new(),
-            out: VecDeque::new(),
-            spare: Spare::default(),
-            cut: 0,
+            writer: Writer::new(identity),
         }
     }
 
@@ -96,7 +68,7 @@ impl Channel {
     /// How many values were cut or left out because a line has no room for them.
     #[must_use]
     pub const fn cut(&self) -> u64 {
-        self.cut
+        self.writer.cut()
     }
 
     /// Takes one entry of the journal of all sessions. `random` gives 128 random bits at each call.
@@ -150,12 +122,12 @@ impl Channel {
 
     /// The next line to send.
     pub fn poll_line(&mut self) -> Option<Line> {
-        self.out.pop_front()
+        self.writer.poll_line()
     }
 
     /// Takes back a line that has been looked at: its room is used for another one.
     pub fn give_back(&mut self, line: Line) {
-        self.spare.put(line.text);
+        self.writer.give_back(line);
     }
 
     fn handle_fact(
@@ -375,72 +347,13 @@ impl Channel {
     }
 
     fn write(&mut self, id: &SessionId, attempt: &mut Attempt, event: Event, at: Millis, reason: &str) {
-        let (mut sent, mut kept) = (attempt.sent, std::mem::take(&mut attempt.kept));
-        let draft = Draft {
-            event,
-            at,
-            identity: &self.identity,
-            attempt,
-            visit: self.visits.get(&attempt.peer).map_or("", |visit| &visit.id),
-            reason,
-            asked_ads: Cell::new(false),
-            asked_visit: Cell::new(false),
-        };
-        let encoded = self.encoder.encode_next(&attempt.config, event, &draft, &mut sent, &mut kept);
-        let (asked_ads, asked_visit) = (draft.asked_ads.get(), draft.asked_visit.get());
-        attempt.kept = kept;
-        let Some(encoded) = encoded else { return };
-        self.cut = self.cut.saturating_add((encoded.truncated + encoded.left_out) as u64);
-        for part in encoded.parts() {
-            let session = Some(id.clone());
-            self.out.push_back(Line { session, event, at, text: self.spare.take(part) });
-        }
-        attempt.sent = sent;
-        attempt.opens_visit &= !asked_visit;
-        match event {
-            Event::Heartbeat => {
-                attempt.beat_sequence += 1;
-                attempt.beat = at;
-                return;
-            }
-            Event::Playing | Event::Complete | Event::Error => attempt.figures.next_line(at),
-            Event::PlayStart if asked_ads => attempt.figures.ads_told(),
-            _ => {}
-        }
-        attempt.figures.line = at;
-        attempt.sequence += 1;
+        let visit = self.visits.get(&attempt.peer).map_or("", |visit| &visit.id);
+        self.writer.write(id, attempt, visit, event, at, reason);
     }
 
     fn end_visit(&mut self, peer: Peer, at: Millis) {
-        let Some(visit) = self.visits.remove(&peer) else { return };
-        let draft = VisitDraft { at, identity: &self.identity, visit: &visit };
-        let mut sent = Sent::default();
-        let Some(encoded) = self.encoder.encode(&visit.config, Event::Visit, &draft, &mut sent) else {
-            return;
-        };
-        for part in encoded.parts() {
-            let text = self.spare.take(part);
-            self.out.push_back(Line { session: None, event: Event::Visit, at, text });
-        }
-    }
-}
-
-// === impl Spare ===
-
-impl Spare {
-    /// As many as lie ready: one for each part of a line that is split.
-    const MOST: usize = 4;
-
-    fn take(&mut self, text: &str) -> String {
-        let mut taken = self.0.pop().unwrap_or_default();
-        taken.clear();
-        taken.push_str(text);
-        taken
-    }
-
-    fn put(&mut self, text: String) {
-        if self.0.len() < Self::MOST {
-            self.0.push(text);
+        if let Some(visit) = self.visits.remove(&peer) {
+            self.writer.write_visit(&visit, at);
         }
     }
 }

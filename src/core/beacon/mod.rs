@@ -68,9 +68,11 @@ mod switches;
 mod text;
 mod viewer;
 mod visit;
+mod writer;
 
-pub use self::channel::{Channel, Line};
+pub use self::channel::Channel;
 pub use self::identity::{Identity, guid};
+pub use self::writer::Line;
 
 #[cfg(test)]
 mod tests;
