@@ -205,6 +205,13 @@ fn write_lines(all: &mut Exposition, status: &Status) {
                 dropped.sample(&labels, count);
             }
         }
+        let mut lost = all.counter(
+            "stbeacon_line_events_lost_total",
+            "Events given up because there were too many before the configuration of lines was there.",
+        );
+        for line in &status.lines {
+            lost.sample(&[("config", &line.config), ("target", &line.target)], line.lost_events);
+        }
     }
     if let Some(heartbeats) = &status.heartbeats {
         all.gauge("stbeacon_heartbeats_waiting", "Heartbeats that wait or are on their way.")
@@ -332,6 +339,7 @@ mod tests {
             lines: vec![LineStatus {
                 config: "c".to_owned(),
                 delivery: OutletStatus { delivered: 5, ..OutletStatus::default() },
+                lost_events: 7,
                 ..LineStatus::default()
             }],
             heartbeats: Some(HeartbeatStatus::default()),
@@ -354,6 +362,7 @@ mod tests {
             "stbeacon_session_seconds_total{session=\"a-1\",phase=\"rebuffering\"} 1.500",
             "stbeacon_requests_total{channel=\"reports\",target=\"\",result=\"2xx\"} 0",
             "stbeacon_lines_delivered_total{config=\"c\",target=\"\"} 5",
+            "stbeacon_line_events_lost_total{config=\"c\",target=\"\"} 7",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
         }

@@ -232,6 +232,8 @@ pub(crate) struct LineStatus {
     pub(crate) delivery: OutletStatus,
     /// Values that were cut or left out because a line has no room for them.
     pub(crate) cut: u64,
+    /// Events that were given up because there were too many before the configuration was there.
+    pub(crate) lost_events: u64,
 }
 
 /// Heartbeats to one gateway.

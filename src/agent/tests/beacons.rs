@@ -181,6 +181,23 @@ fn the_last_good_configuration_stays() {
     assert_eq!(value(&lines.next(), Metric::BeaconId).as_deref(), Some("good"));
 }
 
+/// What waits for a configuration that never comes is bounded, and what is given up is told.
+#[test]
+fn too_much_for_a_configuration_that_never_comes() {
+    let server = Server::answering(|_| Answer { status: 503, ..Answer::default() });
+    let element = format!(r#"<media_analytics config="http://{}/beacon.xml"/>"#, server.address);
+    let test_box = TestBox::started(&provisioning(&element));
+    let player = test_box.connect();
+    player.play("1-1", "udp://239.1.1.1:1234");
+    test_box.wait_for_status("/lines/0/lost_events", &json!(0));
+    for _ in 0..1100 {
+        player.tell("state", "1-1", r#","state":"paused""#);
+        player.tell("state", "1-1", r#","state":"playing""#);
+    }
+    test_box.wait_for_log("4096 events are given up");
+    test_box.wait_for_status("/lines/0/lost_events", &json!(4096));
+}
+
 #[test]
 fn lines_wait_for_an_endpoint_in_trouble_and_keep_their_order() {
     let server = Server::start(vec![(503, vec![("Retry-After", "1".to_owned())])]);

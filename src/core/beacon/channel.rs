@@ -13,8 +13,8 @@ use crate::player::{CloseReason, SessionId, VisitPhase};
 use crate::session::{Activity, Entry, Fact, Peer, Span};
 use crate::time::Millis;
 
-/// How many entries wait for the configuration; with more, what waits is given up.
-const MAX_WAITING: usize = 20_000;
+/// How many entries wait for the configuration, in 1.4 MB; with more, what waits is given up.
+pub(super) const MAX_WAITING: usize = 4096;
 
 /// How many missed playing lines are made up for; after a longer gap one line tells of all of it.
 const MAX_MISSED: u64 = 12;
@@ -26,6 +26,8 @@ pub struct Channel {
     config: Option<Arc<Config>>,
     /// What happened before the configuration was there.
     waiting: VecDeque<Entry>,
+    /// See [`Channel::lost`].
+    lost: u64,
     attempts: BTreeMap<SessionId, Box<Attempt>>,
     visits: BTreeMap<Peer, Visit>,
     writer: Writer,
@@ -40,6 +42,7 @@ impl Channel {
         Self {
             config: None,
             waiting: VecDeque::new(),
+            lost: 0,
             attempts: BTreeMap::new(),
             visits: BTreeMap::new(),
             writer: Writer::new(identity),
@@ -71,10 +74,18 @@ impl Channel {
         self.writer.cut()
     }
 
+    /// How many entries were given up because too many waited for a configuration: of the attempts that they were of
+    /// there is no line.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Takes one entry of the journal of all sessions. `random` gives 128 random bits at each call.
     pub fn handle_entry(&mut self, entry: &Entry, random: &mut dyn FnMut() -> u128) {
         let Some(config) = self.config.clone() else {
             if self.waiting.len() >= MAX_WAITING {
+                self.lost = self.lost.saturating_add(self.waiting.len() as u64);
                 self.waiting.clear();
             }
             self.waiting.push_back(entry.clone());

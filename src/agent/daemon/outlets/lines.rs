@@ -109,7 +109,15 @@ impl LineOutlet {
     }
 
     pub(super) fn handle_entry(&mut self, entry: &Entry) {
+        let before = self.channel.lost();
         self.channel.handle_entry(entry, &mut random::bits);
+        let lost = self.channel.lost() - before;
+        if lost > 0 {
+            log::warn!(
+                "{}: {lost} events are given up: too many wait for this configuration of lines",
+                self.settings.config
+            );
+        }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Millis, spool: &mut Spool<Directory>) {
@@ -190,6 +198,7 @@ impl LineOutlet {
             active: self.channel.config().is_some_and(|config| config.is_active),
             delivery: self.queue.status(now, spool),
             cut: self.channel.cut(),
+            lost_events: self.channel.lost(),
         }
     }
 

@@ -4,9 +4,10 @@ use rstest::rstest;
 
 use super::harness::*;
 use crate::beacon::Channel;
+use crate::beacon::channel::MAX_WAITING;
 use crate::line::keys::{Event, Metric};
 use crate::player::{AdPhase, CloseReason, Event as Told, SeekPhase, SessionEvent, Visit, VisitPhase};
-use crate::session::Reject;
+use crate::session::{Entry, Reject};
 
 /// A live stream that opened at 0 and plays from 1000.
 fn plays(b: &mut Box) -> &mut Box {
@@ -232,6 +233,29 @@ fn what_happens_before_the_configuration_is_there_is_told_once_it_is() {
     });
     b.at(21_000).ok(STOP);
     assert_eq!(b.course(), "I0 S1 P5 C15");
+}
+
+/// Whole attempts are given up, and counted; those that begin afterwards are told.
+#[test]
+fn what_waits_for_the_configuration_is_bounded() {
+    let mut b = Box::new([]);
+    b.add(Channel::new(identity()));
+    plays(&mut b);
+    let mut turns = 0;
+    while b.channels[0].lost() == 0 {
+        turns += 1;
+        assert!(turns <= MAX_WAITING, "nothing is ever given up");
+        b.at(10_000 + turns as u64 * 20).ok(PAUSE);
+        b.at(10_010 + turns as u64 * 20).ok(PLAY);
+    }
+    assert_eq!(b.channels[0].lost(), MAX_WAITING as u64);
+    b.ok(STOP).ok(open("http://a.example/next.mp4"));
+    b.channels[0].set_config(config(""), &mut || 7);
+    b.turn();
+    assert_eq!(b.course(), "I0");
+    assert_eq!(b.channels[0].lost(), MAX_WAITING as u64);
+    let most = MAX_WAITING.next_power_of_two() * size_of::<Entry>();
+    assert!(most <= 1_450_000, "it takes {most} bytes at most");
 }
 
 #[test]
