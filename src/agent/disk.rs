@@ -232,14 +232,26 @@ mod tests {
             None
         }
 
+        /// Also while a program that another test starts is between its fork and its exec: until then it has, as a copy,
+        /// what was open for writing here.
         fn make_read_only(&self) {
-            let status = Command::new("mount").args(["-o", "remount,bind,ro"]).arg(self.0.path()).status();
-            assert!(status.unwrap().success());
+            let is_made = (0..500).any(|_| {
+                let is_made = self.remount("ro");
+                if !is_made {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                is_made
+            });
+            assert!(is_made);
         }
 
         fn make_writable(&self) {
-            let status = Command::new("mount").args(["-o", "remount,bind,rw"]).arg(self.0.path()).status();
-            assert!(status.unwrap().success());
+            assert!(self.remount("rw"));
+        }
+
+        fn remount(&self, how: &str) -> bool {
+            let how = format!("remount,bind,{how}");
+            Command::new("mount").args(["-o", &how]).arg(self.0.path()).status().unwrap().success()
         }
     }
 
