@@ -4,7 +4,7 @@ mod again;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Instant;
 
 use lexopt::prelude::*;
@@ -43,7 +43,12 @@ const STEPS: &[Step] = &[
     Step::alone("fmt", "every file is formatted", fmt),
     Step::alone("clippy", "no lint of any crate, warnings included", clippy),
     Step::alone("deny", "licences, duplicate and banned crates", deny),
-    Step::alone("unit", "unit, property and snapshot tests of each crate", unit),
+    Step {
+        name: "unit",
+        what: "unit, property and snapshot tests of each crate",
+        run: Run::Telling(unit),
+        beside: None,
+    },
     Step::alone("bench", "no more instructions and allocations than before", bench::check_gates),
     Step::alone("fuzz", "ten seconds of random input for all that reads any", fuzz::briefly),
     Step {
@@ -189,8 +194,8 @@ fn deny() -> Result<(), String> {
 /// All of the crates' own tests, or those of them that are named: always with the same features, or cargo builds anew.
 const TEST: [&str; 6] = ["test", "--workspace", "--exclude", "stbeacon-tests", "--locked", "--quiet"];
 
-fn unit() -> Result<(), String> {
-    run::visibly(more_threads(&mut run::cargo(&TEST)))
+fn unit() -> Result<Option<String>, String> {
+    in_company("unit", &TEST)
 }
 
 /// The tests that take random histories, with more of them than there is time for in every build.
@@ -207,20 +212,21 @@ fn whole() -> Result<Option<String>, String> {
     run::visibly(&mut run::cargo(&panicking.collect::<Vec<_>>()))?;
     Artifacts::find().and_then(|artifacts| artifacts.keep_panicking_tracer()).map_err(|e| e.to_string())?;
     run::visibly(&mut run::cargo(&build))?;
-    let make = |more: &[&str]| {
-        let mut tests = run::cargo(&["test", "--package", "stbeacon-tests", "--locked", "--quiet"]);
-        more_threads(tests.args(more));
-        tests
-    };
-    let unsteady = again::run(make, &run::target().join("whole.log"), &mut std::io::stdout())?;
-    let note = (!unsteady.is_empty()).then(|| format!("at a second attempt alone: {}", unsteady.join(", ")));
-    Ok(note)
+    in_company("whole", &["test", "--package", "stbeacon-tests", "--locked", "--quiet"])
 }
 
-/// Tests of whole programs wait more than they compute: for players in real time, for a daemon's periods.
-fn more_threads(tests: &mut Command) -> &mut Command {
+/// Runs many tests at once, and those that fail so once more; what there is to tell of these.
+fn in_company(name: &str, tests: &[&str]) -> Result<Option<String>, String> {
+    // They wait more than they compute: for players in real time, for a daemon's periods.
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) * 2;
-    tests.env("RUST_TEST_THREADS", threads.to_string())
+    let make = |more: &[&str]| {
+        let mut command = run::cargo(tests);
+        command.args(more).env("RUST_TEST_THREADS", threads.to_string());
+        command
+    };
+    let log = run::target().join(format!("{name}.log"));
+    let unsteady = again::run(make, &log, &mut std::io::stdout())?;
+    Ok((!unsteady.is_empty()).then(|| format!("at a second attempt alone: {}", unsteady.join(", "))))
 }
 
 fn page() -> Result<(), String> {

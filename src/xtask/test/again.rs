@@ -1,8 +1,9 @@
 //! A second attempt, alone, for tests that failed in company.
 //!
-//! Tests of whole programs play in real time, several at once and beside compilers, on machines that others use, too.
-//! One that failed there is run again by itself: if it fails again, it is at fault. One that passes then is told by
-//! name in the result, because it is at fault as well, or what it tests is, only not in every run.
+//! Tests of programs play in real time, mount file systems and start processes, several at once and beside compilers, on
+//! machines that others use, too. One that failed there is run again by itself: if it fails again, it is at fault. One
+//! that passes then is told by name in the result, because it is at fault as well, or what it tests is, only not in every
+//! run.
 
 use std::fs::File;
 use std::io::{Read as _, Write};
@@ -23,8 +24,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 struct Told {
     /// Names of tests that failed.
     failed: Vec<String>,
+    /// How many failed, named above or not.
+    failures: usize,
     /// How many passed.
     passed: usize,
+    /// Programs that began their tests, and did not come to the end of them.
+    aborted: usize,
 }
 
 /// Runs tests, and those that fail once more, alone: `make` gives the command, with what is to be added to it. What they
@@ -42,6 +47,11 @@ pub(super) fn run(
     if success {
         return Ok(Vec::new());
     }
+    if told.aborted > 0 || told.failures != told.failed.len() {
+        return Err(
+            "a test program ended before its tests did, or does not say which of them failed".to_owned()
+        );
+    }
     match told.failed.len() {
         0 => return Err("the tests failed, and do not say which".to_owned()),
         1..=MOST => {}
@@ -54,7 +64,7 @@ pub(super) fn run(
     let mut alone = make(&[&["--no-fail-fast", "--", "--exact"], &names[..]].concat());
     let (success, again) = watch(alone.env("RUST_TEST_THREADS", "1"), log, show)?;
     // A name that no test has would be run by none, which is a success to libtest.
-    if success && again.passed >= names.len() {
+    if success && again.aborted == 0 && again.passed >= names.len() {
         Ok(told.failed)
     } else {
         Err(format!("failed, and of {} run again {} passed", names.len(), again.passed))
@@ -92,13 +102,17 @@ impl Told {
         let mut names = Vec::new();
         let mut listing = false;
         for line in printed.lines() {
-            if line == "failures:" {
+            if is_begin(line) {
+                told.aborted += 1;
+            } else if line == "failures:" {
                 // What the failed tests printed comes under such a line, too, and before the list.
                 names.clear();
                 listing = true;
             } else if let Some(result) = line.strip_prefix("test result: ") {
                 told.failed.append(&mut names);
-                told.passed += passed(result).unwrap_or(0);
+                told.passed += count(result, "passed");
+                told.failures += count(result, "failed");
+                told.aborted = told.aborted.saturating_sub(1);
                 listing = false;
             } else if let Some(name) = line.strip_prefix("    ").filter(|_| listing) {
                 if !name.contains(char::is_whitespace) {
@@ -112,9 +126,17 @@ impl Told {
     }
 }
 
-/// Of `ok. 3 passed; 0 failed; …`.
-fn passed(result: &str) -> Option<usize> {
-    result.split_once(". ")?.1.split_once(" passed")?.0.parse().ok()
+/// Whether it is `running 3 tests`.
+fn is_begin(line: &str) -> bool {
+    let number = line.strip_prefix("running ").and_then(|rest| rest.split_once(" test"));
+    number.is_some_and(|(number, end)| number.parse::<usize>().is_ok() && matches!(end, "" | "s"))
+}
+
+/// How many of a kind there are in `ok. 3 passed; 0 failed; …`.
+fn count(result: &str, kind: &str) -> usize {
+    let parts = result.split_once(". ").map_or("", |(_, counts)| counts).split(';');
+    let mut numbers = parts.filter_map(|part| part.strip_suffix(kind)?.trim().parse().ok());
+    numbers.next().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -160,7 +182,7 @@ error: test failed, to rerun pass `-p stbeacon-tests --test whole`
     #[test]
     fn what_failed_is_read_from_the_list_alone() {
         let failed = vec!["hangs".to_owned(), "lines::what_was_done::way_1".to_owned()];
-        assert_eq!(Told::read(RUN), Told { failed, passed: 337 });
+        assert_eq!(Told::read(RUN), Told { failed, failures: 2, passed: 337, aborted: 0 });
         assert_eq!(Told::read("error: could not compile `stbeacon-tests`"), Told::default());
     }
 
@@ -195,11 +217,30 @@ error: test failed, to rerun pass `-p stbeacon-tests --test whole`
         assert!(outcome("echo 'test result: ok. 0 passed; 0 failed;'").is_err(), "none was run");
     }
 
+    /// What is not named cannot be run again, and so not be made up for by what can: an example of the documentation, a
+    /// program that a signal has ended.
+    #[test]
+    fn what_is_not_named_is_not_forgiven() {
+        let example =
+            "failures:\n    a::b\n    src/lib.rs - a (line 7)\n\ntest result: FAILED. 1 passed; 2 failed;";
+        let signal = "running 9 tests\n....\nrunning 2 tests\n.F\nfailures:\n    a::b\n\ntest result: FAILED. 1 passed; 1 failed;";
+        for first in [example, signal] {
+            let outcome = attempts(|args| {
+                let second = "echo 'test result: ok. 1 passed; 0 failed;'";
+                let mut command =
+                    shell(if args.contains(&"--exact") { second } else { "echo \"$FIRST\"; exit 101" });
+                command.args(args).env("FIRST", first);
+                command
+            });
+            assert!(outcome.is_err(), "{first}: {outcome:?}");
+        }
+    }
+
     #[test]
     fn a_run_without_failures_is_not_repeated() {
         assert_eq!(attempts(|args| shell(&format!("[ {} = 1 ]", args.len()))), Ok(Vec::new()));
         assert!(attempts(|_| shell("exit 101")).is_err(), "it does not say which failed");
-        let many = "printf 'failures:\\n    a\\n    b\\n    c\\n    d\\ntest result: FAILED. 0 passed;\\n'; exit 101";
+        let many = "printf 'failures:\\n    a\\n    b\\n    c\\n    d\\ntest result: FAILED. 0 passed; 4 failed;\\n'; exit 101";
         assert_eq!(attempts(|_| shell(many)), Err("4 tests failed".to_owned()));
     }
 
