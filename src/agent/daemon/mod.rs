@@ -3,6 +3,7 @@
 //! Tasks read sockets and pass on what comes as [`Input`]; [`Daemon`] takes it in, and tells when it next has
 //! something to do by itself. Nothing in it waits for anybody but the kernel.
 
+mod alarm;
 mod answers;
 mod losses;
 mod outlets;

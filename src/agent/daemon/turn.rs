@@ -2,7 +2,6 @@
 
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use nix::sys::socket::SockType;
 use stbeacon_core::time::Millis;
@@ -10,6 +9,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::LocalSet;
 
+use super::alarm::Alarm;
 use super::outlets::Outlets;
 use super::reporting::Reporting;
 use super::store::Store;
@@ -26,8 +26,7 @@ use crate::{clock, control, players, sampler};
 /// How many inputs may wait for the loop; more stay where they came from.
 const INPUTS: usize = 64;
 
-/// The runtime's timer stands still while the box is suspended, and boot time does not: no wait is longer than
-/// this, so no timer is later than this after a resume.
+/// No wait is longer than this: that the box has slept is noticed within it, though nothing is due.
 const LONGEST_WAIT: Millis = Millis::from_secs(30);
 
 /// For what is left to send after a stop was asked for.
@@ -92,7 +91,7 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
             }
         });
         log::info!("stbeacon {} listens on {}", env!("CARGO_PKG_VERSION"), setup.player_socket.display());
-        turn(daemon, queue).await;
+        turn(daemon, queue, Alarm::new().map_err(cannot)?).await;
         Ok(())
     })
 }
@@ -101,7 +100,7 @@ fn tokio_listener(listener: StdUnixListener) -> std::io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
+async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>, alarm: Alarm) {
     loop {
         daemon.look_for_sleep();
         let now = clock::now();
@@ -110,7 +109,7 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
         }
         daemon.handle_timeout(now).await;
         let until = daemon.poll_timeout();
-        if !wait(&mut daemon, &mut queue, until).await {
+        if !wait(&mut daemon, &mut queue, &alarm, until).await {
             break;
         }
     }
@@ -125,7 +124,7 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
             break;
         }
         let until = daemon.poll_timeout_after(now).unwrap_or(deadline).min(deadline);
-        if !wait(&mut daemon, &mut queue, Some(until)).await {
+        if !wait(&mut daemon, &mut queue, &alarm, Some(until)).await {
             break;
         }
     }
@@ -144,15 +143,26 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>) {
 }
 
 /// Takes inputs until there is none, or until it is time; false once nobody can send any more.
-async fn wait(daemon: &mut Daemon, queue: &mut Receiver<Input>, until: Option<Millis>) -> bool {
+async fn wait(
+    daemon: &mut Daemon,
+    queue: &mut Receiver<Input>,
+    alarm: &Alarm,
+    until: Option<Millis>,
+) -> bool {
     let now = clock::now();
     let wait = until.map_or(LONGEST_WAIT, |until| until.since(now)).min(LONGEST_WAIT);
-    let came = tokio::time::timeout(Duration::from_millis(wait.0), queue.recv()).await;
+    let came = match alarm.wait(wait, queue.recv()).await {
+        Ok(came) => came,
+        Err(error) => {
+            log::error!("the timer fails: {error}");
+            return false;
+        }
+    };
     daemon.look_for_sleep();
     match came {
-        Ok(Some(input)) => daemon.handle_input(clock::now(), input).await,
-        Ok(None) => return false,
-        Err(_) => return true,
+        Some(Some(input)) => daemon.handle_input(clock::now(), input).await,
+        Some(None) => return false,
+        None => return true,
     }
     // What came at the same time is taken in one go, but timers are looked at in between.
     for _ in 0..INPUTS {
