@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use stbeacon_core::time::Millis;
@@ -38,7 +39,12 @@ impl Alarm {
     /// Where the kernel gives none.
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = Timer(TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?);
+        let timer = match TimerFd::new(ClockId::CLOCK_BOOTTIME, flags) {
+            // Linux before 3.15 has none of boot time; what was due during a sleep is noticed later, then.
+            Err(Errno::EINVAL) => TimerFd::new(ClockId::CLOCK_MONOTONIC, flags),
+            timer => timer,
+        };
+        let timer = Timer(timer?);
         #[allow(
             deprecated,
             reason = "its successor is unsafe; the descriptor is the value's own and stays open"
