@@ -211,7 +211,16 @@ fn describe(error: &ureq::Error) -> String {
         ureq::Error::HostNotFound => "the server's name is not known".to_owned(),
         ureq::Error::ConnectionFailed => "no connection".to_owned(),
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
-        ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidMessage(_)) => {
+                "what the server answers is not TLS; does it take http://?".to_owned()
+            }
+            _ => error.to_string(),
+        },
+        // An alert of TLS, say.
+        ureq::Error::Protocol(error) if error.to_string().ends_with("invalid HTTP version") => {
+            "what the server answers is not HTTP; does it take https:// alone?".to_owned()
+        }
         ureq::Error::Rustls(error) => format!("TLS: {error}"),
         other => other.to_string(),
     }

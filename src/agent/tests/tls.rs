@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::common::TestBox;
+use crate::common::{TestBox, media_only};
 
 /// An authority, and what it signs.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -218,6 +218,36 @@ fn another_authority_is_not_trusted() {
     one_session(&test_box);
     test_box.wait_for_log("reports not delivered: invalid peer certificate");
     assert!(got.try_recv().is_err());
+}
+
+#[test]
+fn a_server_of_https_that_is_asked_by_http_is_told() {
+    let (port, _got) = Authority::new().serve();
+    let mut test_box = TestBox::new("");
+    test_box.provision(&media_only(&format!("http://localhost:{port}/"), 1));
+    test_box.start();
+    one_session(&test_box);
+    test_box.wait_for_log(
+        "reports not delivered: what the server answers is not HTTP; does it take https:// alone?",
+    );
+}
+
+#[test]
+fn a_server_of_http_that_is_asked_by_https_is_told() {
+    // As nginx does: what is not HTTP from its first byte on is answered at once.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let mut test_box = TestBox::new("");
+    provision(&test_box, port, "");
+    test_box.start();
+    one_session(&test_box);
+    test_box.wait_for_log("reports not delivered: what the server answers is not TLS; does it take http://?");
 }
 
 #[test]
