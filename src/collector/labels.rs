@@ -61,6 +61,9 @@ pub(crate) enum Dimension {
 pub(crate) struct Labels {
     known: BTreeMap<Known, String>,
     own: BTreeMap<String, String>,
+    /// Which of them had none before: see [`Labels::take_learned`].
+    #[serde(skip)]
+    learned: Vec<Dimension>,
 }
 
 // === impl Known ===
@@ -163,8 +166,8 @@ impl Labels {
             return;
         }
         let value = clipped(value, MAX_VALUE);
-        if !value.is_empty() {
-            self.known.insert(known, value);
+        if !value.is_empty() && self.known.insert(known, value).is_none() {
+            self.learned.push(Dimension::Known(known));
         }
     }
 
@@ -175,8 +178,9 @@ impl Labels {
         }
         let (name, value) = (clipped(name, MAX_NAME), clipped(value, MAX_VALUE));
         let has_room = self.own.len() < MAX_OWN || self.own.contains_key(&name);
-        if has_room && !name.is_empty() && !value.is_empty() {
-            self.own.insert(name, value);
+        if has_room && !name.is_empty() && !value.is_empty() && self.own.insert(name.clone(), value).is_none()
+        {
+            self.learned.push(Dimension::Own(name));
         }
     }
 
@@ -202,6 +206,28 @@ impl Labels {
     /// The value of one of the operator's own.
     pub(crate) fn own(&self, name: &str) -> Option<&str> {
         self.own.get(name).map(String::as_str)
+    }
+
+    /// Dimensions that came to have a value since this was last asked.
+    pub(crate) fn take_learned(&mut self) -> Vec<Dimension> {
+        std::mem::take(&mut self.learned)
+    }
+
+    /// As they were before these dimensions had a value.
+    pub(crate) fn without(&self, dimensions: &[Dimension]) -> Self {
+        let mut labels = self.clone();
+        for dimension in dimensions {
+            match dimension {
+                Dimension::All => {}
+                Dimension::Known(known) => {
+                    labels.known.remove(known);
+                }
+                Dimension::Own(name) => {
+                    labels.own.remove(name);
+                }
+            }
+        }
+        labels
     }
 
     /// Each dimension under which the session counts, with its value.
@@ -248,6 +274,30 @@ mod tests {
         }
         assert_eq!(Dimension::from_id(10), None);
         assert!(!ids.contains(&0));
+    }
+
+    #[test]
+    fn what_is_learned_is_told_once() {
+        let mut labels = Labels::default();
+        labels.set(Known::Asset, "a");
+        labels.set(Known::Cdn, "");
+        let learned = labels.take_learned();
+        assert_eq!(learned, [Dimension::Known(Known::Asset)]);
+        assert_eq!(labels.take_learned(), []);
+        let before = labels.clone();
+        labels.set(Known::Asset, "b");
+        labels.set(Known::Cdn, "c");
+        labels.set_own("x", "1");
+        labels.set_own("x", "2");
+        let learned = labels.take_learned();
+        assert_eq!(learned, [Dimension::Known(Known::Cdn), Dimension::Own("x".to_owned())]);
+        let earlier = labels.without(&learned);
+        assert_eq!(
+            (earlier.known(Known::Asset), earlier.known(Known::Cdn), earlier.own("x")),
+            ("b", UNKNOWN, None)
+        );
+        labels.set(Known::Asset, "a");
+        assert_eq!(labels.without(&learned), before);
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! after a restart.
 
 mod changes;
+mod counting;
 mod saved;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use stbeacon_core::stb::NetworkReport;
@@ -17,18 +18,15 @@ use thiserror::Error;
 
 pub(crate) use self::changes::{Changes, Counts};
 use self::saved::Saved;
-use crate::figures::Figures;
-use crate::filters::{ALL_TRAFFIC, Edit, Filter, NotDone};
-use crate::labels::Dimension;
+use crate::filters::{Edit, Filter, NotDone};
 use crate::networks::Networks;
 use crate::rules::Rules;
 use crate::session::story::Piece;
 use crate::session::{Context, Key, Ledger, Session, beat, line, report};
-use crate::sketch::{Sample, device_hash};
 use crate::store::{Store, StoreError};
 pub(crate) use crate::tally::Place;
 use crate::tally::Tally;
-use crate::time::{Minute, UnixMs};
+use crate::time::UnixMs;
 use crate::values::Values;
 
 /// Most sessions that run at once; more are not taken.
@@ -357,10 +355,15 @@ impl Book {
             Some(Live { session, unwritten }) => (Some(session), unwritten),
             None => (None, Unwritten::default()),
         };
+        let moments = found.as_ref().map(|found| found.moments());
         let mut ledger = Ledger::default();
         let (session, is_repeated) = apply(&key, found, &self.context(now), &mut ledger);
         self.changes.counts.repeated += i64::from(is_repeated);
-        if let Some(session) = session {
+        if let Some(mut session) = session {
+            let learned = session.labels.take_learned();
+            if let (false, Some(moments)) = (learned.is_empty(), moments) {
+                self.attribute(&session, &learned, moments, now);
+            }
             self.put(key, Live { session, unwritten }, ledger, now);
         }
     }
@@ -391,45 +394,6 @@ impl Book {
             self.touched.push(key.clone());
         }
         self.live.insert(key, live);
-    }
-
-    /// Counts figures and samples of a session under each of its dimensions.
-    fn count(
-        &mut self,
-        session: &Session,
-        minutes: &BTreeMap<Minute, Figures>,
-        samples: &[(Minute, Sample)],
-        now: UnixMs,
-    ) {
-        let met = self.saved.filters.iter().filter(|filter| filter.wanted.enabled);
-        let met: Vec<_> = met.filter(|filter| filter.wanted.rules.is_met_by(&session.labels)).collect();
-        let device = if samples.is_empty() { 0 } else { device_hash(&session.device) };
-        for (dimension, value) in session.labels.all() {
-            // What is in the tally was told apart when it came there.
-            let series = self.tally.known(&dimension, value).unwrap_or_else(|| {
-                let told = self.values.told_apart(&dimension, value, now);
-                self.changes.counts.folded += i64::from(told != value);
-                self.tally.series(&dimension, told)
-            });
-            let counts = |filter: &&&Filter| filter.wanted.advanced || dimension == Dimension::All;
-            let met = met.iter().filter(counts).map(|filter| filter.id);
-            for filter in std::iter::once(ALL_TRAFFIC.0).chain(met) {
-                // All that one message tells is of a few minutes, and one after the other of the same.
-                let mut last = None;
-                let mut cell = |tally: &mut Tally, minute| match last {
-                    Some((known, cell)) if known == minute => cell,
-                    _ => last.insert((minute, tally.cell(filter, series, minute))).1,
-                };
-                for (minute, figures) in minutes {
-                    let cell = cell(&mut self.tally, *minute);
-                    self.tally.add(cell, figures);
-                }
-                for (minute, sample) in samples {
-                    let cell = cell(&mut self.tally, *minute);
-                    self.tally.sample(cell, *sample, device);
-                }
-            }
-        }
     }
 
     const fn context(&self, now: UnixMs) -> Context<'_> {

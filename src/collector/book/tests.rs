@@ -1,14 +1,15 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::figures::SAMPLES;
-use crate::labels::Known;
+use crate::figures::{Figures, SAMPLES};
+use crate::filters::{ALL_TRAFFIC, FilterId, Wanted};
+use crate::labels::{Dimension, Known, OTHER, UNKNOWN};
 use crate::sketch::{Kind, Samples, Sketches, States};
 use crate::store::{Lookup, Reader, Span, Sqlite};
 use crate::tests_golden as golden;
-use crate::time::UnixMs;
+use crate::time::{Minute, UnixMs};
 
 const T0: UnixMs = UnixMs(1_700_000_000_000);
 
@@ -151,6 +152,15 @@ proptest! {
         prop_assert_eq!(sums(&mut reader, 0), expected);
         for known in Known::ALL {
             prop_assert_eq!(sums(&mut reader, known.id()), expected, "{}", known.name());
+            // An attempt and a play are of something unknown only where it has never become known.
+            let moments = |figures: &Figures| (figures.attempts, figures.plays, figures.startup_ms);
+            let of_unknown = sessions.iter().filter(|session| session.labels.known(known) == UNKNOWN);
+            let of_unknown = of_unknown.map(|session| session.total).fold(Figures::default(), plus);
+            let span = Span { filter: ALL_TRAFFIC.0, dimension: known.id(), from: Minute(0), until: Minute(u64::MAX) };
+            let told = reader.values(&span).unwrap();
+            let unknown = told.iter().find(|(value, _)| value == UNKNOWN).map(|(_, told)| *told);
+            prop_assert_eq!(moments(&unknown.unwrap_or_default()), moments(&of_unknown), "{}", known.name());
+            prop_assert!(told.iter().all(|(_, told)| told.attempts >= 0 && told.plays >= 0));
         }
         // What is repeated is sampled once; what is taken back is not taken out.
         let sampled = sketches(&mut reader, 0);
@@ -207,7 +217,7 @@ fn titles_without_end_count_as_other_and_as_attempts() {
         value: value.to_owned(),
     };
     let attempts = |dimension, value| changes.rollups[&place(dimension, value)].attempts;
-    assert_eq!(attempts(Dimension::Known(Known::Asset), crate::labels::OTHER), 10);
+    assert_eq!(attempts(Dimension::Known(Known::Asset), OTHER), 10);
     assert_eq!(attempts(Dimension::Known(Known::Asset), "title-4999"), 1);
     assert_eq!(attempts(Dimension::All, ""), 5_010);
 }
@@ -281,4 +291,71 @@ fn a_session_that_was_only_looked_at_is_not_kept() {
         assert_eq!((book.running(), store.all().unwrap().len()), (0, sessions));
     }
     assert_eq!(sessions, 2);
+}
+
+/// Attempts and plays by a filter and a dimension, by value, in the order of values.
+fn moments(changes: &Changes, filter: FilterId, dimension: &Dimension) -> Vec<(String, i64, i64)> {
+    let here =
+        changes.rollups.iter().filter(|(place, _)| (place.filter, &place.dimension) == (filter, dimension));
+    let mut sums = BTreeMap::<_, Figures>::new();
+    here.for_each(|(place, figures)| *sums.entry(place.value.clone()).or_default() += *figures);
+    sums.into_iter().map(|(value, sum)| (value, sum.attempts, sum.plays)).collect()
+}
+
+/// A player chooses its CDN when the attempt has begun, and another one later.
+#[test]
+fn an_attempt_is_of_what_becomes_known_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(directory.path()).unwrap();
+    let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
+    let filter = |name: &str, operator: &str| {
+        let rules = serde_json::json!({ "field": "CDN", "op": operator, "value": "near" });
+        serde_json::json!({ "name": name, "advanced": true, "enabled": true, "rules": rules })
+    };
+    let wanted = serde_json::json!([filter("of it", "equals"), filter("of others", "notequals")]);
+    let filters = book.edit(Edit::Add(Wanted::read_all(&wanted).unwrap()), T0).unwrap();
+    let (of_it, of_others) = (filters[0].id, filters[1].id);
+    let cdns = Dimension::Known(Known::Cdn);
+    let of = |value: &str, attempts: i64, plays: i64| (value.to_owned(), attempts, plays);
+    let mut tell = |number: u64, joined: bool, more: &str| {
+        let at = number * 1000;
+        let body = format!(
+            r#"{{"t":"CwsSessionHb","clid":"1.2.3.4","iid":1,"sid":1,"seq":{number},"sst":{T0},"st":{at},
+                "ps":6,"pj":{joined}{more}}}"#,
+            T0 = T0.0
+        );
+        let (at, message) = beat(at, &body);
+        book.take(message, T0 + at, &mut store).unwrap();
+        book.take_changes()
+    };
+
+    let begun = tell(0, false, "");
+    assert_eq!(moments(&begun, ALL_TRAFFIC.0, &cdns), [of(UNKNOWN, 1, 0)]);
+    assert_eq!(moments(&begun, of_it, &Dimension::All), []);
+    assert_eq!(moments(&begun, of_others, &Dimension::All), [of("", 1, 0)]);
+    // What is told again moves nothing.
+    assert_eq!(moments(&tell(0, false, r#","rs":"near""#), ALL_TRAFFIC.0, &cdns), []);
+
+    let joined = tell(1, true, "");
+    assert_eq!(moments(&joined, ALL_TRAFFIC.0, &cdns), [of(UNKNOWN, 0, 1)]);
+
+    let learned = tell(2, true, r#","rs":"near","tags":{"shop":"7"}"#);
+    assert_eq!(moments(&learned, ALL_TRAFFIC.0, &cdns), [of("near", 1, 1), of(UNKNOWN, -1, -1)]);
+    assert_eq!(moments(&learned, ALL_TRAFFIC.0, &Dimension::Own("shop".to_owned())), [of("7", 1, 1)]);
+    assert_eq!(moments(&learned, ALL_TRAFFIC.0, &Dimension::All), [of("", 0, 0)]);
+    assert_eq!(moments(&learned, of_it, &Dimension::All), [of("", 1, 1)]);
+    assert_eq!(moments(&learned, of_it, &cdns), [of("near", 1, 1)]);
+    assert_eq!(moments(&learned, of_others, &Dimension::All), [of("", -1, -1)]);
+    assert_eq!(moments(&learned, of_others, &cdns), [of(UNKNOWN, -1, -1)]);
+    let place = |value: &str| Place {
+        filter: ALL_TRAFFIC.0,
+        dimension: cdns.clone(),
+        minute: T0.minute(),
+        value: value.to_owned(),
+    };
+    assert_eq!(learned.sketches[&place("near")].devices(), 1);
+
+    // It was of the first one, whichever it goes on with.
+    let changed = tell(3, true, r#","rs":"far""#);
+    assert_eq!(moments(&changed, ALL_TRAFFIC.0, &cdns), [of("far", 0, 0)]);
 }

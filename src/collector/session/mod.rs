@@ -8,7 +8,9 @@
 //!   that of the end, all that has a length in the slices of time that lie in each minute.
 //! * A session that falls silent ends where it was last known to be. Should it speak again, that end is taken
 //!   back, in the minute in which it was booked.
-//! * A slice counts under the dimensions' values that are known when it is told.
+//! * A slice counts under the dimensions' values that are known when it is told; an attempt and a play under those that are
+//!   known later, too, where nothing was known before: or else all attempts would be of an unknown CDN that were told before
+//!   the player had chosen one.
 //! * Samples of which percentiles are made are told once, when they are final, and never taken back: start-up time with the
 //!   first picture, restart time with each seek, a play's bit rate and rebuffering when it ends for the first time. Its
 //!   device counts as active in the minutes of the attempt and of the end of a play.
@@ -225,6 +227,18 @@ impl Session {
         if self.end.is_some_and(|end| end.by_silence) {
             self.reopen(ledger);
         }
+    }
+
+    /// Its attempt and its play, in their minutes, as they are booked.
+    pub(crate) fn moments(&self) -> [(Minute, Figures); 2] {
+        let Figures { attempts, plays, startup_ms, startups, .. } = self.total;
+        [
+            (self.start.minute(), Figures { attempts, ..Figures::default() }),
+            (
+                self.joined.unwrap_or(self.start).minute(),
+                Figures { plays, startup_ms, startups, ..Figures::default() },
+            ),
+        ]
     }
 
     fn reopen(&mut self, ledger: &mut Ledger) {
