@@ -61,9 +61,16 @@ pub(crate) enum Dimension {
 pub(crate) struct Labels {
     known: BTreeMap<Known, String>,
     own: BTreeMap<String, String>,
-    /// Which of them had none before: see [`Labels::take_learned`].
     #[serde(skip)]
-    learned: Vec<Dimension>,
+    learned: Learned,
+}
+
+/// Dimensions that came to have a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Learned {
+    /// A bit for each.
+    known: u16,
+    own: Vec<String>,
 }
 
 // === impl Known ===
@@ -99,6 +106,11 @@ impl Known {
             Self::City => 20,
             Self::Isp => 21,
         }
+    }
+
+    /// Whether only a table of networks tells it.
+    const fn is_of_a_table(self) -> bool {
+        matches!(self, Self::City | Self::Isp)
     }
 
     /// Its name towards clients.
@@ -157,6 +169,18 @@ impl Dimension {
     }
 }
 
+// === impl Learned ===
+
+impl Learned {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known == 0 && self.own.is_empty()
+    }
+
+    const fn has(&self, known: Known) -> bool {
+        self.known & 1 << known as u16 != 0
+    }
+}
+
 // === impl Labels ===
 
 impl Labels {
@@ -167,7 +191,7 @@ impl Labels {
         }
         let value = clipped(value, MAX_VALUE);
         if !value.is_empty() && self.known.insert(known, value).is_none() {
-            self.learned.push(Dimension::Known(known));
+            self.learned.known |= 1 << known as u16;
         }
     }
 
@@ -180,7 +204,7 @@ impl Labels {
         let has_room = self.own.len() < MAX_OWN || self.own.contains_key(&name);
         if has_room && !name.is_empty() && !value.is_empty() && self.own.insert(name.clone(), value).is_none()
         {
-            self.learned.push(Dimension::Own(name));
+            self.learned.own.push(name);
         }
     }
 
@@ -209,32 +233,35 @@ impl Labels {
     }
 
     /// Dimensions that came to have a value since this was last asked.
-    pub(crate) fn take_learned(&mut self) -> Vec<Dimension> {
+    pub(crate) fn take_learned(&mut self) -> Learned {
         std::mem::take(&mut self.learned)
     }
 
     /// As they were before these dimensions had a value.
-    pub(crate) fn without(&self, dimensions: &[Dimension]) -> Self {
+    pub(crate) fn without(&self, learned: &Learned) -> Self {
         let mut labels = self.clone();
-        for dimension in dimensions {
-            match dimension {
-                Dimension::All => {}
-                Dimension::Known(known) => {
-                    labels.known.remove(known);
-                }
-                Dimension::Own(name) => {
-                    labels.own.remove(name);
-                }
-            }
-        }
+        labels.known.retain(|known, _| !learned.has(*known));
+        labels.own.retain(|name, _| !learned.own.contains(name));
         labels
+    }
+
+    /// Where the session counted before these dimensions had a value and does no more, and where it does since.
+    pub(crate) fn moved<'l>(
+        &'l self,
+        learned: &'l Learned,
+    ) -> (impl Iterator<Item = (Dimension, &'l str)>, impl Iterator<Item = (Dimension, &'l str)>) {
+        let known = Known::ALL.into_iter().filter(|known| learned.has(*known));
+        let from = known.clone().filter(|known| !known.is_of_a_table());
+        let from = from.map(|known| (Dimension::Known(known), UNKNOWN));
+        let own = self.own.iter().filter(|(name, _)| learned.own.contains(name));
+        let own = own.map(|(name, value)| (Dimension::Own(name.clone()), value.as_str()));
+        (from, known.map(|known| (Dimension::Known(known), self.known(known))).chain(own))
     }
 
     /// Each dimension under which the session counts, with its value.
     pub(crate) fn all(&self) -> impl Iterator<Item = (Dimension, &str)> {
         // Without a table nobody asks for what is not in it, and it costs nothing.
-        let told =
-            |known: &Known| !matches!(known, Known::City | Known::Isp) || self.known.contains_key(known);
+        let told = |known: &Known| !known.is_of_a_table() || self.known.contains_key(known);
         let known =
             Known::ALL.into_iter().filter(told).map(|known| (Dimension::Known(known), self.known(known)));
         let own = self.own.iter().map(|(name, value)| (Dimension::Own(name.clone()), value.as_str()));
@@ -282,15 +309,29 @@ mod tests {
         labels.set(Known::Asset, "a");
         labels.set(Known::Cdn, "");
         let learned = labels.take_learned();
-        assert_eq!(learned, [Dimension::Known(Known::Asset)]);
-        assert_eq!(labels.take_learned(), []);
+        assert!(!learned.is_empty());
+        let moved = |labels: &Labels, learned: &Learned| {
+            let (from, to) = labels.moved(learned);
+            let owned = |(dimension, value): (_, &str)| (dimension, value.to_owned());
+            (from.map(owned).collect::<Vec<_>>(), to.map(owned).collect::<Vec<_>>())
+        };
+        let of = |dimension: Dimension, value: &str| (dimension, value.to_owned());
+        let asset = Dimension::Known(Known::Asset);
+        assert_eq!(moved(&labels, &learned), (vec![of(asset.clone(), UNKNOWN)], vec![of(asset, "a")]));
+        assert!(labels.take_learned().is_empty());
+
         let before = labels.clone();
         labels.set(Known::Asset, "b");
         labels.set(Known::Cdn, "c");
+        labels.set(Known::City, "Wien");
         labels.set_own("x", "1");
         labels.set_own("x", "2");
         let learned = labels.take_learned();
-        assert_eq!(learned, [Dimension::Known(Known::Cdn), Dimension::Own("x".to_owned())]);
+        let (cdn, city) = (Dimension::Known(Known::Cdn), Dimension::Known(Known::City));
+        let own = Dimension::Own("x".to_owned());
+        // By city nobody counts where there is no table.
+        let to = vec![of(cdn.clone(), "c"), of(city, "Wien"), of(own, "2")];
+        assert_eq!(moved(&labels, &learned), (vec![of(cdn, UNKNOWN)], to));
         let earlier = labels.without(&learned);
         assert_eq!(
             (earlier.known(Known::Asset), earlier.known(Known::Cdn), earlier.own("x")),

@@ -1,13 +1,15 @@
 //! Under which values of dimensions, and by which filters, a session counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::iter::empty;
 use std::sync::Arc;
 
 use super::Book;
 use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
-use crate::labels::{Dimension, Labels};
+use crate::labels::{Dimension, Labels, Learned};
 use crate::session::Session;
+use crate::session::moments::Moments;
 use crate::sketch::{Sample, device_hash};
 use crate::tally::{Series, Tally};
 use crate::time::{Minute, UnixMs};
@@ -49,43 +51,61 @@ impl Book {
 
     /// Has a session's attempt and play, as far as they are booked, count under the values of dimensions that had none
     /// when they were, and so by filters, too. What is sampled of them stays where it is.
-    pub(super) fn attribute(
-        &mut self,
-        session: &Session,
-        learned: &[Dimension],
-        moments: [(Minute, Figures); 2],
-        now: UnixMs,
-    ) {
-        let (before, after) = (session.labels.without(learned), &session.labels);
-        let (before, after) = (self.places(&before, session.start), self.places(after, session.start));
-        let device = device_hash(&session.device);
-        for (filter, dimension, value) in before.symmetric_difference(&after) {
-            let is_new = after.contains(&(*filter, dimension.clone(), value));
-            let series = self.series(dimension, value, now);
-            for (minute, figures) in moments {
-                if figures.is_zero() {
-                    continue;
+    pub(super) fn attribute(&mut self, session: &Session, learned: &Learned, moments: Moments, now: UnixMs) {
+        let labels = &session.labels;
+        self.shift(session, ALL_TRAFFIC.0, labels.moved(learned), moments, now);
+        let filters = Arc::clone(&self.saved.filters);
+        if filters.is_empty() {
+            return;
+        }
+        let earlier = labels.without(learned);
+        let (had, has) = (met(&filters, &earlier), met(&filters, labels));
+        for filter in filters.iter().filter(|filter| filter.made <= session.start) {
+            let is_in = |met: &[&Filter]| met.iter().any(|met| met.id == filter.id);
+            let counts =
+                |(dimension, _): &(Dimension, &str)| filter.wanted.advanced || *dimension == Dimension::All;
+            let (from, to) = labels.moved(learned);
+            match (is_in(&had), is_in(&has)) {
+                (false, false) => {}
+                (true, true) => {
+                    self.shift(session, filter.id, (from.filter(counts), to.filter(counts)), moments, now)
                 }
-                let cell = self.tally.cell(*filter, series, minute);
-                self.tally.add(cell, &if is_new { figures } else { -figures });
-                if is_new && figures.attempts > 0 {
-                    self.tally.sample(cell, Sample::Device, device);
+                (true, false) => {
+                    self.shift(session, filter.id, (earlier.all().filter(counts), empty()), moments, now);
+                }
+                (false, true) => {
+                    self.shift(session, filter.id, (empty(), labels.all().filter(counts)), moments, now);
                 }
             }
         }
     }
 
-    /// By which filters, and under which values, what happened to a session with these labels at this time counts.
-    fn places<'l>(&self, labels: &'l Labels, at: UnixMs) -> BTreeSet<(FilterId, Dimension, &'l str)> {
-        let mut met = met(&self.saved.filters, labels);
-        met.retain(|filter| filter.made <= at);
-        let places = labels.all().flat_map(|(dimension, value)| {
-            let counts = |filter: &&&Filter| filter.wanted.advanced || dimension == Dimension::All;
-            let met: Vec<_> = met.iter().filter(counts).map(|filter| filter.id).collect();
-            let filters = std::iter::once(ALL_TRAFFIC.0).chain(met);
-            filters.map(move |filter| (filter, dimension.clone(), value))
-        });
-        places.collect()
+    /// Has moments of a session count under other values by a filter.
+    fn shift<'l>(
+        &mut self,
+        session: &Session,
+        filter: FilterId,
+        (from, to): (impl Iterator<Item = (Dimension, &'l str)>, impl Iterator<Item = (Dimension, &'l str)>),
+        moments: Moments,
+        now: UnixMs,
+    ) {
+        for (dimension, value) in from {
+            let series = self.series(&dimension, value, now);
+            for (minute, figures) in moments.figures() {
+                let cell = self.tally.cell(filter, series, minute);
+                self.tally.add(cell, &-figures);
+            }
+        }
+        for (dimension, value) in to {
+            let series = self.series(&dimension, value, now);
+            for (minute, figures) in moments.figures() {
+                let cell = self.tally.cell(filter, series, minute);
+                self.tally.add(cell, &figures);
+                if figures.attempts > 0 {
+                    self.tally.sample(cell, Sample::Device, device_hash(&session.device));
+                }
+            }
+        }
     }
 
     /// A value of a dimension, as it is told apart.

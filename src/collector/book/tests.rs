@@ -308,13 +308,17 @@ fn an_attempt_is_of_what_becomes_known_of_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = Sqlite::open(directory.path()).unwrap();
     let mut book = Book::open(&mut store, Rules::default(), 20_000, T0).unwrap();
-    let filter = |name: &str, operator: &str| {
-        let rules = serde_json::json!({ "field": "CDN", "op": operator, "value": "near" });
+    let filter = |name: &str, operator: &str, value: &str| {
+        let rules = serde_json::json!({ "field": "CDN", "op": operator, "value": value });
         serde_json::json!({ "name": name, "advanced": true, "enabled": true, "rules": rules })
     };
-    let wanted = serde_json::json!([filter("of it", "equals"), filter("of others", "notequals")]);
+    let wanted = serde_json::json!([
+        filter("of it", "equals", "near"),
+        filter("of others", "notequals", "near"),
+        filter("of all but one", "notequals", "far"),
+    ]);
     let filters = book.edit(Edit::Add(Wanted::read_all(&wanted).unwrap()), T0).unwrap();
-    let (of_it, of_others) = (filters[0].id, filters[1].id);
+    let [of_it, of_others, of_all_but_one] = [0, 1, 2].map(|at: usize| filters[at].id);
     let cdns = Dimension::Known(Known::Cdn);
     let of = |value: &str, attempts: i64, plays: i64| (value.to_owned(), attempts, plays);
     let mut tell = |number: u64, joined: bool, more: &str| {
@@ -343,6 +347,8 @@ fn an_attempt_is_of_what_becomes_known_of_it() {
     assert_eq!(moments(&learned, ALL_TRAFFIC.0, &cdns), [of("near", 1, 1), of(UNKNOWN, -1, -1)]);
     assert_eq!(moments(&learned, ALL_TRAFFIC.0, &Dimension::Own("shop".to_owned())), [of("7", 1, 1)]);
     assert_eq!(moments(&learned, ALL_TRAFFIC.0, &Dimension::All), [of("", 0, 0)]);
+    assert_eq!(moments(&learned, of_all_but_one, &Dimension::All), [of("", 0, 0)]);
+    assert_eq!(moments(&learned, of_all_but_one, &cdns), [of("near", 1, 1), of(UNKNOWN, -1, -1)]);
     assert_eq!(moments(&learned, of_it, &Dimension::All), [of("", 1, 1)]);
     assert_eq!(moments(&learned, of_it, &cdns), [of("near", 1, 1)]);
     assert_eq!(moments(&learned, of_others, &Dimension::All), [of("", -1, -1)]);

@@ -19,6 +19,7 @@
 
 pub(crate) mod beat;
 pub(crate) mod line;
+pub(crate) mod moments;
 pub(crate) mod report;
 pub(crate) mod story;
 
@@ -227,18 +228,6 @@ impl Session {
         if self.end.is_some_and(|end| end.by_silence) {
             self.reopen(ledger);
         }
-    }
-
-    /// Its attempt and its play, in their minutes, as they are booked.
-    pub(crate) fn moments(&self) -> [(Minute, Figures); 2] {
-        let Figures { attempts, plays, startup_ms, startups, .. } = self.total;
-        [
-            (self.start.minute(), Figures { attempts, ..Figures::default() }),
-            (
-                self.joined.unwrap_or(self.start).minute(),
-                Figures { plays, startup_ms, startups, ..Figures::default() },
-            ),
-        ]
     }
 
     fn reopen(&mut self, ledger: &mut Ledger) {
