@@ -27,6 +27,7 @@ use serde_json::{Map, Value, json};
 
 use self::shapes::{Metric, Units};
 use crate::app::App;
+use crate::figures::Figures;
 use crate::filters::{ALL_TRAFFIC, Filter, FilterId};
 use crate::labels::{Dimension, Known};
 use crate::sketch::{Sketches, States};
@@ -171,10 +172,7 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
             let span = Span { filter: *filter, dimension, from, until };
             let mut of = shapes::Told { filter: filter.0.to_string(), ..shapes::Told::default() };
             match metric {
-                Metric::Series(_) => {
-                    of.minutes = reader.minutes(&span)?;
-                    of.minutes.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
-                }
+                Metric::Series(_) => of.minutes = minutes(reader, &span)?,
                 Metric::Distribution(distribution) => {
                     of.sketches = together(reader, &span, distribution.states())?
                 }
@@ -185,6 +183,7 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
             }
             if *metric == Metric::AudienceLens {
                 of.peaks = reader.peaks(&span)?;
+                of.minutes = minutes(reader, &span)?;
             }
             told.push(of);
         }
@@ -203,6 +202,13 @@ fn metrics(reader: &mut dyn Reader, asked: &Asked, saved: &[Filter], now: Minute
         answer.insert(metric.name(), shape);
     }
     Ok(Value::Object(answer))
+}
+
+/// Sums of each minute, of all values together.
+fn minutes(reader: &mut dyn Reader, span: &Span) -> Result<Vec<(Minute, Figures)>, StoreError> {
+    let mut minutes = reader.minutes(span)?;
+    minutes.iter_mut().for_each(|(_, figures)| *figures = figures.shown());
+    Ok(minutes)
 }
 
 /// Sketches of all values and all of the time.

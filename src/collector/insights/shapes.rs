@@ -54,6 +54,7 @@ pub(super) enum Series {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
     pub(super) filter: String,
+    /// Of all values together.
     pub(super) minutes: Vec<(Minute, Figures)>,
     /// Of each value of a dimension.
     pub(super) values: Vec<(String, Figures)>,
@@ -249,8 +250,8 @@ pub(super) fn quality(told: &[Told], version: Version) -> Value {
     table(told, |_, _, figures| quality_row(figures, version), |told| quality_row(&told.sum(), version))
 }
 
-/// A row of audience metrics for each value of a dimension; the peak of all together is not known from theirs, so that
-/// column of the total is their largest.
+/// A row of audience metrics for each value of a dimension. The peak of all together does not follow from theirs, which may
+/// be of other moments: the minutes tell it.
 pub(super) fn audience(told: &[Told]) -> Value {
     let row =
         |peak: i64, figures: &Figures| vec![peak.into(), figures.plays.into(), figures.ended_plays.into()];
@@ -260,7 +261,10 @@ pub(super) fn audience(told: &[Told]) -> Value {
     table(
         told,
         |told, value, figures| row(peak_of(told, value), figures),
-        |told| row(told.peaks.iter().map(|(_, peak)| *peak).max().unwrap_or_default().max(0), &told.sum()),
+        |told| {
+            let peaks = told.minutes.iter().map(|(_, figures)| figures.concurrent_plays());
+            row(peaks.max().unwrap_or_default(), &told.sum())
+        },
     )
 }
 
@@ -370,6 +374,20 @@ mod tests {
             r#"{{"meta":{{}},"tables":{{"1":{{"rows":[{row}],"total_row":{row}}}}},"type":"metriclens","xvalues":["CDN-A"]}}"#
         );
         assert_eq!(table.to_string(), expected);
+    }
+
+    /// Two were watched at other times than a third.
+    #[test]
+    fn the_peak_of_all_together_is_neither_the_sum_of_peaks_nor_the_largest() {
+        let minute = |at, running| (Minute(at), Figures { running, ..Figures::default() });
+        let told = Told {
+            minutes: vec![minute(1, [0, 7, 2, 0, 0, 0]), minute(2, [4, 0, 0, 0, 0, 0])],
+            peaks: [("A", 4), ("B", 3), ("C", 4)].map(|(value, peak)| (value.to_owned(), peak)).to_vec(),
+            ..told("1", &["A", "B", "C"])
+        };
+        let table = &audience(&[told])["tables"]["1"];
+        assert_eq!(table["rows"], json!([[4, 191, 150], [3, 191, 150], [4, 191, 150]]));
+        assert_eq!(table["total_row"], json!([7, 573, 450]));
     }
 
     #[test]
