@@ -10,6 +10,9 @@ use crate::time::{Minute, UnixMs};
 
 /// Minutes in a day.
 const DAY: u64 = 24 * 60;
+/// What tells a range of time; `minutes` tells one that ends now.
+const RANGE: &[&str] =
+    &["days", "start_date", "start_epoch", "start_epoch_ms", "end_date", "end_epoch", "end_epoch_ms"];
 /// Longest time at once, and oldest, in minutes.
 const MAX_RANGE: u64 = 90 * DAY;
 const MAX_AGE: u64 = 396 * DAY;
@@ -103,7 +106,10 @@ impl Asked {
                 ));
             }
         }
-        let (from, until) = if is_real_time { last_minutes(&one, now)? } else { range(&one, now)? };
+        // Who asks for minutes means them, here as well.
+        let of_minutes =
+            is_real_time || one("minutes").is_some() && RANGE.iter().all(|name| one(name).is_none());
+        let (from, until) = if of_minutes { last_minutes(&one, now)? } else { range(&one, now)? };
         let span = until.0 - from.0;
         let step = match one("granularity") {
             Some(text) => {
@@ -112,7 +118,7 @@ impl Asked {
                     Failure::bad("granularity: expected PT1M to P1D or more", "InvalidConfig")
                 })?
             }
-            None if is_real_time || span <= 180 => 1,
+            None if span <= 180 => 1,
             None if span <= 7 * DAY => 60,
             None => DAY,
         };
@@ -301,6 +307,8 @@ mod tests {
     #[case("metrics/plays", "", 1440, 60)]
     #[case("metrics/plays", "days=90", 90 * 1440, 1440)]
     #[case("metrics/plays", "days=2&granularity=PT15M", 2880, 15)]
+    #[case("metrics/plays", "minutes=5", 5, 1)]
+    #[case("metrics/plays", "minutes=5&days=2", 2880, 60)]
     #[case("metrics/plays", "start_epoch=1699990000&end_epoch=1699993600", 60, 1)]
     #[case("metrics/plays", "start_epoch_ms=1699990000000&end_epoch=1699993600", 60, 1)]
     #[case("metrics/plays", "start_date=2023-11-01&end_date=2023-11-03", 2880, 60)]
@@ -325,6 +333,7 @@ mod tests {
     #[case("metrics/views", "", 400, "no metric")]
     #[case("metrics/custom-selection", "", 400, "1 to 12")]
     #[case("real-time-metrics/plays", "minutes=16", 400, "1 to 15")]
+    #[case("metrics/plays", "minutes=16", 400, "1 to 15")]
     #[case("past-metrics/plays", "", 404, "nothing is here")]
     #[case("metrics", "", 404, "nothing is here")]
     fn what_makes_no_sense(#[case] page: &str, #[case] query: &str, #[case] status: u16, #[case] told: &str) {
