@@ -18,6 +18,8 @@ use crate::time::{AHEAD, LONGEST, UnixMs};
 
 /// Most events of one heartbeat that are looked at.
 const MAX_EVENTS: usize = 4096;
+/// What is text, and by some makers a number.
+const TEXTS: &[&str] = &["cid", "clid", "vid", "an", "pn", "rs", "url", "pver", "clv", "fw", "fwv"];
 /// A client that was given no id yet.
 const NO_ID: &str = "0.0.0.0";
 
@@ -89,18 +91,22 @@ impl Received {
         }
         let events = match fields.remove("evs") {
             Some(Value::Array(events)) => {
-                let events = events.into_iter().take(MAX_EVENTS).filter_map(|mut event| {
-                    if let Value::Object(event) = &mut event {
-                        tidy(event, &[]);
-                    }
-                    serde_json::from_value(event).ok()
-                });
-                events.collect()
+                let now = fields.get("st").cloned().unwrap_or_default();
+                events.into_iter().take(MAX_EVENTS).filter_map(|event| read_event(event, &now)).collect()
             }
             _ => Vec::new(),
         };
         fields.remove("hbinfos");
         tidy(&mut fields, &["sid", "iid"]);
+        // Some take it for an unsigned number of 32 bits.
+        if let Some(iid) = fields.get_mut("iid") {
+            if let Some(unsigned) = iid.as_u64().and_then(|iid| u32::try_from(iid).ok()) {
+                *iid = Value::from(i32::from_ne_bytes(unsigned.to_ne_bytes()));
+            }
+        }
+        for name in TEXTS {
+            fields.get_mut(*name).into_iter().for_each(make_text);
+        }
         if let Some(Value::Object(platform)) = fields.get_mut("pm") {
             platform.values_mut().for_each(make_text);
         }
@@ -348,6 +354,22 @@ fn client(beat: &Heartbeat) -> String {
 
 fn is_number(value: Option<&Value>) -> bool {
     value.is_some_and(|value| value.as_i64().is_some())
+}
+
+/// An event of a heartbeat that was sent at `now`; what nobody needs may be missing. `None` for one of another kind.
+fn read_event(mut event: Value, now: &Value) -> Option<Event> {
+    let fields = event.as_object_mut()?;
+    if !fields.contains_key("st") {
+        fields.insert("st".to_owned(), now.clone());
+    }
+    tidy(fields, &[]);
+    for name in ["err", "name"] {
+        fields.get_mut(name).into_iter().for_each(make_text);
+    }
+    if let Some(Value::Object(attributes)) = fields.get_mut("attr") {
+        attributes.values_mut().for_each(make_text);
+    }
+    serde_json::from_value(event).ok()
 }
 
 /// Makes numbers whole and none of them negative, but for those named, and takes nothings out.

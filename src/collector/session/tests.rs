@@ -354,9 +354,40 @@ fn no_heartbeats(#[case] body: &str, #[case] error: &str) {
 fn other_makers_heartbeats_are_taken() {
     let mut told = Told::default();
     told.beat(0, r#"{"t":"CwsSessionHb","cid":"K","clid":"0.0.0.0","sid":5,"iid":1,"seq":0,"pht":-1,"bl":-1,"st":0.4,"sst":1700000000000,
-        "br":null,"pm":{"dvm":7},"tags":{"a":1},"hbinfos":"?","ps":3,"new":1,
+        "br":null,"pm":{"dvm":7},"pver":2.8,"vid":12,"an":1984,"tags":{"a":1},"hbinfos":"?","ps":3,"new":1,
         "evs":[{"t":"CwsDataSamplesEvent","x":[]},{"t":"CwsStateChangeEvent","new":{"ps":3,"br":-1},"old":{},"st":0,"seq":0,"pht":-1},7]}"#);
     assert_eq!((told.total().attempts, told.total().plays), (1, 1));
+    let session = told.sessions.values().next().unwrap();
+    assert_eq!((session.device.as_str(), session.labels.known(Known::Asset)), ("12", "1984"));
+}
+
+/// What a session comes to does not hang on what nobody needs of an event.
+#[rstest]
+#[case::no_playhead(json!({ "t": "CwsErrorEvent", "err": "x", "ft": true, "st": 15_000, "seq": 0 }))]
+#[case::unknown_playhead(json!({ "t": "CwsErrorEvent", "err": "x", "ft": true, "st": 15_000, "seq": 0, "pht": -1, "bl": -1 }))]
+#[case::no_number(json!({ "t": "CwsErrorEvent", "err": "x", "ft": true, "st": 15_000, "pht": 0 }))]
+#[case::no_time(json!({ "t": "CwsErrorEvent", "err": "x", "ft": true }))]
+#[case::no_name(json!({ "t": "CwsErrorEvent", "ft": true, "st": 15_000.7 }))]
+#[case::a_number(json!({ "t": "CwsErrorEvent", "err": 404, "ft": true, "st": 15_000 }))]
+fn events_that_tell_less_count_the_same(#[case] error: serde_json::Value) {
+    let mut told = Told::default();
+    told.beat(0, &beat(0, 0, 6, &json!([{ "t": "CwsStateChangeEvent", "new": { "ps": 3 }, "st": 500 }])));
+    told.beat(20_000, &beat(1, 20_000, 1, &json!([error, { "t": "CwsSessionEndEvent", "pht": -1 }])));
+    let total = told.total();
+    assert_eq!((total.plays, total.startup_ms, total.play_failures_technical), (1, 500, 1));
+    assert_eq!(told.sessions.values().next().unwrap().end.unwrap().at, T0 + 20_000);
+}
+
+#[rstest]
+#[case("-1", Some(-1))]
+#[case("4294967295", Some(-1))]
+#[case("2147483648", Some(i32::MIN))]
+#[case("4294967296", None)]
+fn a_client_may_tell_its_instance_without_a_sign(#[case] iid: &str, #[case] known: Option<i32>) {
+    let body = format!(r#"{{"t":"CwsSessionHb","clid":"1.2.3.4","sid":5,"iid":{iid},"seq":0}}"#);
+    let read = beat::Received::read(body.as_bytes(), "192.0.2.1", "");
+    let key = known.map(|iid| Key(format!("b|1.2.3.4|{iid}|5")));
+    assert_eq!(read.ok().map(|read| read.key()), key);
 }
 
 #[test]

@@ -147,7 +147,7 @@ pub struct Platform {
     pub fwv: String,
 }
 
-/// Something that happened.
+/// Something that happened. What is left out but the kind and the time has its default where one is read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// What.
@@ -156,8 +156,10 @@ pub struct Event {
     /// When, in ms since the session began.
     pub st: u64,
     /// Number of the event in its session, from 0.
+    #[serde(default)]
     pub seq: u32,
     /// The playhead, in ms.
+    #[serde(default)]
     pub pht: u64,
     /// What was buffered, in ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,16 +174,20 @@ pub enum EventKind {
     #[serde(rename = "CwsStateChangeEvent")]
     StateChange {
         /// From here on.
+        #[serde(default)]
         new: Change,
         /// Before.
+        #[serde(default)]
         old: Change,
     },
     /// Something went wrong.
     #[serde(rename = "CwsErrorEvent")]
     Error {
         /// The player's code.
+        #[serde(default)]
         err: String,
         /// Whether the session cannot go on.
+        #[serde(default)]
         ft: bool,
     },
     /// A seek begins or ends.
@@ -197,8 +203,10 @@ pub enum EventKind {
     #[serde(rename = "CwsCustomEvent")]
     Custom {
         /// What.
+        #[serde(default)]
         name: String,
         /// More of it.
+        #[serde(default)]
         attr: BTreeMap<String, String>,
     },
     /// The session is over.
