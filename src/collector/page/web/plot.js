@@ -56,8 +56,8 @@ export function timeAxis(from, to, width, bottom) {
   return { x, nodes };
 }
 
-// curves: [{name, of(series)}], one or two. Gives {node, update(overview)}.
-export function plot({ title, curves, format = show.number, atLeast = 0 }) {
+// curves: [{name, of(series)}], one or two; counts: there is no half of one. Gives {node, update(overview)}.
+export function plot({ title, curves, format = show.number, atLeast = 0, counts = false }) {
   let data = null;
   let at = null;
   const read = el("span", { class: "read", "aria-live": "polite" });
@@ -68,7 +68,8 @@ export function plot({ title, curves, format = show.number, atLeast = 0 }) {
   const { picture, redraw, width } = drawn(HEIGHT, (width) => {
     if (!data) return [];
     const all = values();
-    const top = roundUp(Math.max(atLeast, ...all.flat().filter((value) => value != null)));
+    const most = roundUp(Math.max(atLeast, ...all.flat().filter((value) => value != null)));
+    const top = counts ? 2 * Math.ceil(most / 2) : most;
     const floor = HEIGHT - BOTTOM;
     const y = (value) => floor - (value / top) * (floor - TOP);
     const { x, nodes } = timeAxis(data.from, end(), width, floor);

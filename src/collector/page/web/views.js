@@ -19,8 +19,8 @@ export function overview(query) {
   const minutes = query.get("minutes") ?? "60";
   const tiles = el("dl", { class: "tiles" });
   const plots = [
-    plot({ title: "Concurrent plays", curves: [{ name: "plays", of: (series) => series.concurrent_plays }], atLeast: 4 }),
-    plot({ title: "Attempts and plays", atLeast: 4, curves: [
+    plot({ title: "Concurrent plays", curves: [{ name: "plays", of: (series) => series.concurrent_plays }], atLeast: 4, counts: true }),
+    plot({ title: "Attempts and plays", atLeast: 4, counts: true, curves: [
       { name: "attempts", of: (series) => series.attempts }, { name: "plays", of: (series) => series.plays }] }),
     plot({ title: "Rebuffering", format: show.percent, atLeast: 1, curves: [
       { name: "ratio", of: (series) => series.rebuffering },
