@@ -73,6 +73,8 @@ pub(crate) struct Learned {
     own: Vec<String>,
 }
 
+const _: () = assert!(Known::ALL.len() <= u16::BITS as usize, "a bit for each");
+
 // === impl Known ===
 
 impl Known {

@@ -24,12 +24,11 @@ impl Book {
         now: UnixMs,
     ) {
         let filters = Arc::clone(&self.saved.filters);
-        let met = met(&filters, &session.labels);
+        let met: Vec<_> = filters.iter().filter(|filter| is_met(filter, &session.labels)).collect();
         let device = if samples.is_empty() { 0 } else { device_hash(&session.device) };
         for (dimension, value) in session.labels.all() {
             let series = self.series(&dimension, value, now);
-            let counts = |filter: &&&Filter| filter.wanted.advanced || dimension == Dimension::All;
-            let met = met.iter().filter(counts).map(|filter| filter.id);
+            let met = met.iter().filter(|filter| tells(filter, &dimension)).map(|filter| filter.id);
             for filter in std::iter::once(ALL_TRAFFIC.0).chain(met) {
                 // All that one message tells is of a few minutes, and one after the other of the same.
                 let mut last = None;
@@ -59,22 +58,20 @@ impl Book {
             return;
         }
         let earlier = labels.without(learned);
-        let (had, has) = (met(&filters, &earlier), met(&filters, labels));
+        // A filter counts from when it is made: of an attempt before that it has nothing that could move.
         for filter in filters.iter().filter(|filter| filter.made <= session.start) {
-            let is_in = |met: &[&Filter]| met.iter().any(|met| met.id == filter.id);
-            let counts =
-                |(dimension, _): &(Dimension, &str)| filter.wanted.advanced || *dimension == Dimension::All;
+            let is_told = |(dimension, _): &(Dimension, &str)| tells(filter, dimension);
             let (from, to) = labels.moved(learned);
-            match (is_in(&had), is_in(&has)) {
+            match (is_met(filter, &earlier), is_met(filter, labels)) {
                 (false, false) => {}
                 (true, true) => {
-                    self.shift(session, filter.id, (from.filter(counts), to.filter(counts)), moments, now)
+                    self.shift(session, filter.id, (from.filter(is_told), to.filter(is_told)), moments, now);
                 }
                 (true, false) => {
-                    self.shift(session, filter.id, (earlier.all().filter(counts), empty()), moments, now);
+                    self.shift(session, filter.id, (earlier.all().filter(is_told), empty()), moments, now);
                 }
                 (false, true) => {
-                    self.shift(session, filter.id, (empty(), labels.all().filter(counts)), moments, now);
+                    self.shift(session, filter.id, (empty(), labels.all().filter(is_told)), moments, now);
                 }
             }
         }
@@ -89,20 +86,15 @@ impl Book {
         moments: Moments,
         now: UnixMs,
     ) {
-        for (dimension, value) in from {
+        let device = device_hash(&session.device);
+        let places = from.map(|place| (place, false)).chain(to.map(|place| (place, true)));
+        for ((dimension, value), is_new) in places {
             let series = self.series(&dimension, value, now);
             for (minute, figures) in moments.figures() {
                 let cell = self.tally.cell(filter, series, minute);
-                self.tally.add(cell, &-figures);
-            }
-        }
-        for (dimension, value) in to {
-            let series = self.series(&dimension, value, now);
-            for (minute, figures) in moments.figures() {
-                let cell = self.tally.cell(filter, series, minute);
-                self.tally.add(cell, &figures);
-                if figures.attempts > 0 {
-                    self.tally.sample(cell, Sample::Device, device_hash(&session.device));
+                self.tally.add(cell, &if is_new { figures } else { -figures });
+                if is_new && figures.attempts > 0 {
+                    self.tally.sample(cell, Sample::Device, device);
                 }
             }
         }
@@ -119,8 +111,12 @@ impl Book {
     }
 }
 
-/// The saved filters by which a session with these labels counts.
-fn met<'f>(filters: &'f [Filter], labels: &Labels) -> Vec<&'f Filter> {
-    let met = |filter: &&Filter| filter.wanted.enabled && filter.wanted.rules.is_met_by(labels);
-    filters.iter().filter(met).collect()
+/// Whether a session with these labels counts by a saved filter.
+fn is_met(filter: &Filter, labels: &Labels) -> bool {
+    filter.wanted.enabled && filter.wanted.rules.is_met_by(labels)
+}
+
+/// Whether a saved filter counts by this dimension.
+fn tells(filter: &Filter, dimension: &Dimension) -> bool {
+    filter.wanted.advanced || *dimension == Dimension::All
 }
