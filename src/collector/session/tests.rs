@@ -367,6 +367,7 @@ fn other_makers_heartbeats_are_taken() {
 #[case::unknown_playhead(json!({ "t": "CwsErrorEvent", "err": "x", "ft": true, "st": 15_000, "seq": 0, "pht": -1, "bl": -1 }))]
 #[case::no_number(json!({ "t": "CwsErrorEvent", "err": "x", "ft": true, "st": 15_000, "pht": 0 }))]
 #[case::no_time(json!({ "t": "CwsErrorEvent", "err": "x", "ft": true }))]
+#[case::unknown_time(json!({ "t": "CwsErrorEvent", "err": "x", "ft": true, "st": null }))]
 #[case::no_name(json!({ "t": "CwsErrorEvent", "ft": true, "st": 15_000.7 }))]
 #[case::a_number(json!({ "t": "CwsErrorEvent", "err": 404, "ft": true, "st": 15_000 }))]
 fn events_that_tell_less_count_the_same(#[case] error: serde_json::Value) {

@@ -49,13 +49,7 @@ impl Received {
         {
             return Err(NotABeat::Missing(missing));
         }
-        let events = match fields.remove("evs") {
-            Some(Value::Array(events)) => {
-                let now = fields.get("st").cloned().unwrap_or_default();
-                events.into_iter().take(MAX_EVENTS).filter_map(|event| read_event(event, &now)).collect()
-            }
-            _ => Vec::new(),
-        };
+        let events = fields.remove("evs");
         fields.remove("hbinfos");
         tidy(&mut fields, &["sid", "iid"]);
         // Some take it for an unsigned number of 32 bits.
@@ -74,6 +68,12 @@ impl Received {
             tags.values_mut().for_each(make_text);
         }
         let beat: Heartbeat = serde_json::from_value(Value::Object(fields))?;
+        let events = match events {
+            Some(Value::Array(events)) => {
+                events.into_iter().take(MAX_EVENTS).filter_map(|event| read_event(event, beat.st)).collect()
+            }
+            _ => Vec::new(),
+        };
         let client = client(&beat);
         let device = if beat.vid.is_empty() { address } else { &beat.vid };
         Ok(Self { client, device: device.to_owned(), subnet: subnet.to_owned(), events, beat })
@@ -99,12 +99,10 @@ fn is_number(value: Option<&Value>) -> bool {
 }
 
 /// An event of a heartbeat that was sent at `now`; what nobody needs may be missing. `None` for one of another kind.
-fn read_event(mut event: Value, now: &Value) -> Option<Event> {
+fn read_event(mut event: Value, now: u64) -> Option<Event> {
     let fields = event.as_object_mut()?;
-    if !fields.contains_key("st") {
-        fields.insert("st".to_owned(), now.clone());
-    }
     tidy(fields, &[]);
+    fields.entry("st").or_insert_with(|| now.into());
     for name in ["err", "name"] {
         fields.get_mut(name).into_iter().for_each(make_text);
     }
