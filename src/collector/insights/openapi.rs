@@ -69,9 +69,8 @@ fn document() -> Value {
                 false,
                 &json!("1"),
             ));
-        } else {
-            common.push(parameter("minutes", "1 to 15, until now", false, &json!("15")));
         }
+        common.push(parameter("minutes", "1 to 15, until now", false, &json!("15")));
         let mut add = |path: &str, about: &str, parts: Vec<Value>| {
             let parameters: Vec<_> = parts.into_iter().chain(common.iter().cloned()).collect();
             let path = format!("/insights/3.0/{kind}/{{metric}}{path}");

@@ -10,9 +10,6 @@ use crate::time::{Minute, UnixMs};
 
 /// Minutes in a day.
 const DAY: u64 = 24 * 60;
-/// What tells a range of time; `minutes` tells one that ends now.
-const RANGE: &[&str] =
-    &["days", "start_date", "start_epoch", "start_epoch_ms", "end_date", "end_epoch", "end_epoch_ms"];
 /// Longest time at once, and oldest, in minutes.
 const MAX_RANGE: u64 = 90 * DAY;
 const MAX_AGE: u64 = 396 * DAY;
@@ -106,9 +103,11 @@ impl Asked {
                 ));
             }
         }
-        // Who asks for minutes means them, here as well.
-        let of_minutes =
-            is_real_time || one("minutes").is_some() && RANGE.iter().all(|name| one(name).is_none());
+        // Who asks for minutes, and for no other range, means them here as well.
+        let is_of_range = |(name, value): &(String, String)| {
+            !value.is_empty() && (name == "days" || name.starts_with("start_") || name.starts_with("end_"))
+        };
+        let of_minutes = is_real_time || one("minutes").is_some() && !query.iter().any(is_of_range);
         let (from, until) = if of_minutes { last_minutes(&one, now)? } else { range(&one, now)? };
         let span = until.0 - from.0;
         let step = match one("granularity") {
