@@ -6,6 +6,7 @@
 
 mod changes;
 mod counting;
+mod message;
 mod saved;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -13,10 +14,8 @@ pub(crate) mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stbeacon_core::stb::NetworkReport;
-use thiserror::Error;
-
 pub(crate) use self::changes::{Changes, Counts};
+pub(crate) use self::message::{Message, Refusal};
 use self::saved::Saved;
 use crate::filters::{Edit, Filter, NotDone};
 use crate::networks::Networks;
@@ -31,28 +30,6 @@ use crate::values::Values;
 
 /// Most sessions that run at once; more are not taken.
 pub(crate) const MAX_LIVE: usize = 1_000_000;
-
-/// Something that was received.
-#[derive(Debug, Clone)]
-pub(crate) enum Message {
-    /// A report of a play-back.
-    Media(Box<report::Received>),
-    /// A report of a network interface.
-    Network { device: String, report: Box<NetworkReport> },
-    /// A line.
-    Line(Box<line::Received>),
-    /// A heartbeat.
-    Beat(Box<beat::Received>),
-}
-
-/// Why a message was not taken.
-#[derive(Debug, Error)]
-pub(crate) enum Refusal {
-    #[error("the store cannot be read: {0}")]
-    Store(#[from] StoreError),
-    #[error("{MAX_LIVE} sessions run; there is no room for another")]
-    Full,
-}
 
 /// The book.
 #[derive(Debug)]
@@ -102,23 +79,6 @@ impl Live {
         let session = Box::new(session);
         let unwritten = Unwritten { stored: Some(session.clone()), ..Unwritten::default() };
         Self { session, unwritten }
-    }
-}
-
-// === impl Message ===
-
-impl Message {
-    /// Sessions that it may be of.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        match self {
-            Self::Media(received) => {
-                let (key, other) = received.keys();
-                std::iter::once(key).chain(other).collect()
-            }
-            Self::Network { .. } => Vec::new(),
-            Self::Line(received) => vec![received.key()],
-            Self::Beat(received) => vec![received.key()],
-        }
     }
 }
 
