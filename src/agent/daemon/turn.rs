@@ -1,5 +1,6 @@
 //! Starts everything, turns until told to stop, and sends what is left.
 
+use std::io;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::PathBuf;
 
@@ -91,8 +92,9 @@ pub(crate) fn run(setup: Setup) -> Result<(), Failure> {
             }
         });
         log::info!("stbeacon {} listens on {}", env!("CARGO_PKG_VERSION"), setup.player_socket.display());
-        turn(daemon, queue, Alarm::new().map_err(cannot)?).await;
-        Ok(())
+        turn(daemon, queue, Alarm::new().map_err(cannot)?)
+            .await
+            .map_err(|error| Failure::environment(format!("the kernel's timer fails: {error}")))
     })
 }
 
@@ -100,7 +102,9 @@ fn tokio_listener(listener: StdUnixListener) -> std::io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>, alarm: Alarm) {
+/// Until a stop is asked for; without a timer, with what is left as at any stop, and an error.
+async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>, alarm: Alarm) -> io::Result<()> {
+    let mut ended = Ok(());
     loop {
         daemon.look_for_sleep();
         let now = clock::now();
@@ -109,8 +113,13 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>, alarm: Alarm) {
         }
         daemon.handle_timeout(now).await;
         let until = daemon.poll_timeout();
-        if !wait(&mut daemon, &mut queue, &alarm, until).await {
-            break;
+        match wait(&mut daemon, &mut queue, &alarm, until).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                ended = Err(error);
+                break;
+            }
         }
     }
     log::info!("stopping");
@@ -124,7 +133,7 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>, alarm: Alarm) {
             break;
         }
         let until = daemon.poll_timeout_after(now).unwrap_or(deadline).min(deadline);
-        if !wait(&mut daemon, &mut queue, &alarm, Some(until)).await {
+        if !wait(&mut daemon, &mut queue, &alarm, Some(until)).await.unwrap_or(false) {
             break;
         }
     }
@@ -140,36 +149,34 @@ async fn turn(mut daemon: Daemon, mut queue: Receiver<Input>, alarm: Alarm) {
         log::warn!("{volatile} of them could not be written to flash, and wait only if the box stays on");
     }
     log::info!("stopped");
+    ended
 }
 
 /// Takes inputs until there is none, or until it is time; false once nobody can send any more.
+///
+/// # Errors
+/// Where the kernel's timer fails.
 async fn wait(
     daemon: &mut Daemon,
     queue: &mut Receiver<Input>,
     alarm: &Alarm,
     until: Option<Millis>,
-) -> bool {
+) -> io::Result<bool> {
     let now = clock::now();
     let wait = until.map_or(LONGEST_WAIT, |until| until.since(now)).min(LONGEST_WAIT);
-    let came = match alarm.wait(wait, queue.recv()).await {
-        Ok(came) => came,
-        Err(error) => {
-            log::error!("the timer fails: {error}");
-            return false;
-        }
-    };
+    let came = alarm.wait(wait, queue.recv()).await?;
     daemon.look_for_sleep();
     match came {
         Some(Some(input)) => daemon.handle_input(clock::now(), input).await,
-        Some(None) => return false,
-        None => return true,
+        Some(None) => return Ok(false),
+        None => return Ok(true),
     }
     // What came at the same time is taken in one go, but timers are looked at in between.
     for _ in 0..INPUTS {
         let Ok(input) = queue.try_recv() else { break };
         daemon.handle_input(clock::now(), input).await;
     }
-    true
+    Ok(true)
 }
 
 impl Daemon {
