@@ -20,6 +20,7 @@
 pub(crate) mod beat;
 pub(crate) mod line;
 pub(crate) mod moments;
+mod outcome;
 pub(crate) mod report;
 pub(crate) mod story;
 
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::outcome::{End, Outcome};
 use self::story::Piece;
 use crate::figures::{Figures, SAMPLES, is_nothing};
 use crate::labels::{Known, Labels, clipped};
@@ -89,29 +91,6 @@ pub(crate) enum ToldBy {
     Beat(beat::State),
 }
 
-/// How a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct End {
-    pub(crate) at: UnixMs,
-    pub(crate) outcome: Outcome,
-    /// Nobody said so: it fell silent.
-    pub(crate) by_silence: bool,
-}
-
-/// What a session has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
-    /// It was played, and ended.
-    Played,
-    /// It was played until a fatal error.
-    PlayFailed { business: bool },
-    /// It ended before a first picture.
-    Left,
-    /// A fatal error came before a first picture.
-    StartFailed { business: bool },
-}
-
 /// Figures by the minute to which they belong, the same as the session's story, and samples by their minutes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Ledger(
@@ -147,29 +126,6 @@ impl Ledger {
             sum += *figures;
             sum
         })
-    }
-}
-
-// === impl Outcome ===
-
-impl Outcome {
-    fn figures(self) -> Figures {
-        let mut figures = Figures::default();
-        match self {
-            Self::Played => figures.ended_plays = 1,
-            Self::PlayFailed { business } => {
-                figures.ended_plays = 1;
-                if business {
-                    figures.play_failures_business = 1;
-                } else {
-                    figures.play_failures_technical = 1;
-                }
-            }
-            Self::Left => figures.exits_before_start = 1,
-            Self::StartFailed { business: true } => figures.start_failures_business = 1,
-            Self::StartFailed { business: false } => figures.start_failures_technical = 1,
-        }
-        figures
     }
 }
 
